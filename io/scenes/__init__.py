@@ -1,0 +1,1 @@
+"""Readers and writers of satellite products. No Luigi, no TensorFlow."""

@@ -1,0 +1,1 @@
+"""Landsat-8/9 to Proba-V as pure steps on arrays."""

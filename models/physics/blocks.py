@@ -1,0 +1,69 @@
+"""Classes of 30 m pixels counted in blocks of 3 x 3.
+
+Class codes are never resampled: each class becomes a binary plane, and the planes are summed. Up to
+eight planes travel in one 32-bit word, four bits each: a block of nine pixels counts to 9, and the
+label kernel, in halves, to 15.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNIFORM = ((1, 1, 1), (1, 1, 1), (1, 1, 1))
+# Mateo-Garcia et al. 2020, doi 10.1016/j.isprsjprs.2019.11.024, and its published code: corners
+# 0.5, edges 1, centre 1.5; here in halves, so that the weights are whole numbers.
+LABEL_KERNEL = ((1, 2, 1), (2, 3, 2), (1, 2, 1))
+
+_BITS = 4
+_MOST_PLANES = 32 // _BITS
+
+
+def pack(tables: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.uint32]:
+    """Pack membership tables into one look-up table of 32-bit words.
+
+    `tables` maps a class name to `(codes,)` bool: is code `i` of that class. Returns `(codes,)`
+    uint32 with four bits a class, in the order of `tables`. Raises `ValueError` for more than 8.
+    """
+    if len(tables) > _MOST_PLANES:
+        raise ValueError(f"at most {_MOST_PLANES} classes fit one word, not {len(tables)}")
+    words = [np.uint32(1 << _BITS * i) * t.astype(np.uint32) for i, t in enumerate(tables.values())]
+    return np.sum(words, axis=0, dtype=np.uint32)
+
+
+def block_sums(
+    plane: NDArray[np.unsignedinteger], kernel: Sequence[Sequence[int]] = UNIFORM
+) -> NDArray[np.unsignedinteger]:
+    """Return the weighted sum of each 3 x 3 block of `plane`.
+
+    `plane` is `(3 * rows, 3 * columns)` of an unsigned dtype that can hold the sums; `kernel` is
+    symmetric about its centre, with whole weights. The result is `(rows, columns)` of that dtype.
+    """
+
+    def fold(
+        lines: NDArray[np.unsignedinteger], weights: Sequence[int]
+    ) -> NDArray[np.unsignedinteger]:
+        outer = lines[0::3] + lines[2::3]
+        if weights[0] != 1:
+            outer *= lines.dtype.type(weights[0])
+        return outer + (
+            lines[1::3] if weights[1] == 1 else lines[1::3] * lines.dtype.type(weights[1])
+        )
+
+    edge = fold(plane, [row[0] for row in kernel])
+    middle = (
+        edge
+        if kernel[0][0] == kernel[0][1] and kernel[1][0] == kernel[1][1]
+        else fold(plane, [row[1] for row in kernel])
+    )
+    return edge[:, 0::3] + middle[:, 1::3] + edge[:, 2::3]
+
+
+def unpack(words: NDArray[np.uint32], names: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
+    """Split packed sums, `(rows, columns)` uint32, into one uint8 array for each name."""
+    return {
+        name: ((words >> np.uint32(_BITS * i)) & np.uint32(2**_BITS - 1)).astype(np.uint8)
+        for i, name in enumerate(names)
+    }

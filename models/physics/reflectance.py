@@ -1,0 +1,61 @@
+"""Top-of-atmosphere reflectance from the digital numbers of a Landsat-8/9 Level-1 band."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# Landsat 8 (L8) Data Users Handbook, LSDS-1574, table 6-1: Level-1 bands are stored as 16 bits, and
+# QUANTIZE_CAL_MAX of every MTL is 65535.
+SATURATED_DN = 65535
+
+
+def toa_reflectance(
+    dn: NDArray[np.generic],
+    gain: float,
+    offset: float,
+    sin_sun_elevation: float | NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Return `(gain * dn + offset) / sin(sun elevation)`, LSDS-1574 section 5.4.
+
+    `dn` is `(height, width)` of any numeric dtype; `gain` and `offset` are REFLECTANCE_MULT and
+    REFLECTANCE_ADD of the band's MTL entry; `sin_sun_elevation` is one number in (0, 1] or an array
+    of the shape of `dn`. The result is `(height, width)` float32, unitless: 0-1 over most targets,
+    slightly negative over dark water, above 1 over bright cloud. Fill (DN 0) is not treated apart.
+
+    Raises `ValueError` for a sun at or below the horizon.
+    """
+    if np.min(sin_sun_elevation) <= 0:
+        raise ValueError(
+            "the sun is at or below the horizon (sin of its elevation "
+            f"{np.min(sin_sun_elevation):.4f}): reflectance is undefined, choose a daytime scene"
+        )
+    if np.ndim(sin_sun_elevation) == 0:
+        scale = float(sin_sun_elevation)
+        result = np.multiply(dn, np.float32(gain / scale), dtype=np.float32)
+        result += np.float32(offset / scale)
+        return result
+    result = np.multiply(dn, np.float32(gain), dtype=np.float32)
+    result += np.float32(offset)
+    result /= sin_sun_elevation
+    return result
+
+
+def sin_elevation_from_zenith(zenith_hundredths: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Return the sine of the sun's elevation from a Collection 2 SZA band.
+
+    `zenith_hundredths` is `(height, width)` int16 in units of 0.01 degree (LSDS-1619, table 3-2);
+    the result is float32 of that shape, `cos(zenith)`, in [-1, 1].
+    """
+    return np.cos(np.deg2rad(zenith_hundredths.astype(np.float32) * np.float32(0.01)))
+
+
+def weighted_sum(planes: list[NDArray[np.float32]], weights: list[float]) -> NDArray[np.float32]:
+    """Return the sum of `weights[i] * planes[i]`, all `(height, width)` float32."""
+    if len(planes) == 1:
+        return planes[0] if weights[0] == 1 else planes[0] * np.float32(weights[0])
+    total = cv2.addWeighted(planes[0], weights[0], planes[1], weights[1], 0)
+    for plane, weight in zip(planes[2:], weights[2:], strict=True):
+        total = cv2.addWeighted(total, 1, plane, weight, 0)
+    return np.asarray(total, dtype=np.float32)

@@ -1,0 +1,9 @@
+"""Maps the source folders to import packages: `io/scenes` is `scenes`, `checkpoints` ships inside `models`."""
+
+from setuptools import find_packages, setup
+
+setup(
+    packages=[*find_packages(include=["pipelines*", "models*"]), *find_packages("io"), "models.checkpoints"],
+    package_dir={"scenes": "io/scenes", "models.checkpoints": "checkpoints"},
+    package_data={"": ["py.typed"], "models.checkpoints": ["*.toml", "*.json", "*.h5"]},
+)
