@@ -27,7 +27,6 @@ from scenes.grid import Grid, Rows, strips
 
 # The layout of a scene that the kernels are made for.
 PIXEL_METRES = 30.0
-SUN_ZENITH_BAND = "SZA"
 
 
 class BandSource(Protocol):
@@ -214,7 +213,7 @@ def to_blocks(
     windows = [Rows(3 * rows.start - half, 3 * rows.stop + half) for rows in cuts]
     extra = [s.band for s in observation.class_sources]
     if observation.sun_elevation is None:
-        extra.append(SUN_ZENITH_BAND)
+        extra.append(spectral.SUN_ZENITH_BAND)
     bands = list(dict.fromkeys([*spectral.OLI_BANDS, *extra]))
 
     def convert(
@@ -244,7 +243,7 @@ def to_blocks(
             rows = slice(cut.start, cut.stop)
             valid = _valid_pixels(planes)
             sin_elevation: float | NDArray[np.float32] = (
-                np.where(valid, sin_elevation_from_zenith(planes[SUN_ZENITH_BAND]), np.float32(1))
+                np.where(valid, sin_elevation_from_zenith(planes[spectral.SUN_ZENITH_BAND]), np.float32(1))
                 if observation.sun_elevation is None
                 else float(np.sin(np.deg2rad(observation.sun_elevation)))
             )

@@ -36,17 +36,17 @@ _LEAST_WEIGHT = 0.05
 _ROWS_PER_TASK = 32
 
 
-def outline(grid: Grid) -> NDArray[np.float64]:
-    """Return the outline of a projected `grid` as `(points, 2)` float64 longitude and latitude.
+def outline(grid: Grid, points: int = _EDGE_POINTS) -> NDArray[np.float64]:
+    """Return the outline of a projected `grid` as `(4 * points - 3, 2)` longitude and latitude.
 
-    Degrees, clockwise from the upper-left corner, closed. Longitudes are continuous: across the
+    `points` is the number on each edge, with its ends. Degrees, float64, clockwise from the upper-left corner, closed. Longitudes are continuous: across the
     antimeridian they go on beyond 180 (or -180) from the side of the grid's centre.
     Raises `ValueError` where the outline has no longitude (a pole lies in the grid).
     """
-    along = np.linspace(0, 1, _EDGE_POINTS)
+    along = np.linspace(0, 1, points)[:-1]
     zero, one = np.zeros_like(along), np.ones_like(along)
-    columns = np.concatenate([along, one, along[::-1], zero]) * grid.width
-    rows = np.concatenate([zero, along, one, along[::-1]]) * grid.height
+    columns = np.concatenate([along, one, 1 - along, zero, [0]]) * grid.width
+    rows = np.concatenate([zero, along, one, 1 - along, [0]]) * grid.height
     a, _, c, _, e, f = tuple(grid.transform)[:6]
     xs, ys = (
         np.append(c + a * columns, c + a * grid.width / 2),

@@ -17,3 +17,5 @@ OLI_WEIGHTS: Mapping[str, Mapping[str, float]] = {
 
 # The OLI bands that the conversion reads, in the order of the files.
 OLI_BANDS = ("B1", "B2", "B4", "B5", "B6")
+# The band of sun zenith angles (Collection 2), read where the sun of every pixel is wanted.
+SUN_ZENITH_BAND = "SZA"

@@ -1,0 +1,1 @@
+"""Scenes with truth for every pixel."""

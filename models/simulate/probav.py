@@ -1,0 +1,115 @@
+"""The Proba-V image of a simulated scene: cameras' blur, geolocation, 333 m grid, noise, status.
+
+Usage: `image = probav_image(scene, seen.probav, seen.probav_classes, grid, step=1 / 336)`
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.physics import psf, regrid
+from models.simulate.fields import Floats, stream
+from models.simulate.observation import PROBAV_SCALE
+from models.simulate.operational import probav_mask
+from models.simulate.scene import Scene, TruthClass
+from models.simulate.sensors import probav_noise
+from scenes.grid import Affine, Grid
+
+__all__ = ["ProbaVView", "probav_image"]
+
+# A pixel has a value where this share of its area was simulated.
+_COVERED = 0.98
+
+
+@dataclass(frozen=True)
+class ProbaVView:
+    """What Proba-V delivers and what was there; arrays are `(height, width)` of `grid`.
+
+    `toa`: float32 reflectance by band, NaN outside the scene. `status`: uint8 class of the
+    simulated operational mask (0 clear, 1 shadow, 2 undefined, 3 cloud, 4 snow). `fractions`:
+    float32 area fractions of "cloud" (tau >= 0.3), "thick", "shadow", "snow", "water" and "ignore"
+    (tau 0.1-0.3), NaN outside the scene.
+    """
+
+    grid: Grid
+    toa: dict[str, Floats]
+    status: NDArray[np.uint8]
+    fractions: dict[str, Floats]
+
+
+def probav_image(
+    scene: Scene,
+    planes: Mapping[str, NDArray[np.uint16]],
+    classes: NDArray[np.uint8],
+    grid: Grid,
+    step: float,
+    threads: int = 1,
+) -> ProbaVView:
+    """Return the Proba-V view of `scene` on the grid of `step` degrees that covers it.
+
+    `planes` are the four bands at 30 m times `PROBAV_SCALE` and `classes` the truth of
+    `Observation`, both on `grid`. The image is displaced by the geolocation error (60-100 m, one
+    draw a scene), the fractions are not.
+    """
+    recipe = scene.recipe
+    rng = stream(recipe.seed, "geolocation")
+    sigma = float(rng.uniform(60, 100))
+    shift = rng.normal(0, sigma / math.sqrt(2), 2)
+    # Pixels grow off nadir: the blur is 1 to 2 times that of the nadir camera.
+    scale = min(2.0, 1 / math.cos(math.radians(recipe.probav_view_zenith)))
+    kernels = psf.psf_kernels(scale)
+    target = regrid.covering_grid(grid, step)
+    coarse = grid.coarsened(psf.DECIMATION)
+    moved = Affine.translation(*shift) * coarse.transform
+    blurred = {b: _blurred(planes[b], kernels[b]) for b in psf.SIGMA_METRES}
+    image = regrid.lanczos(blurred, Grid(coarse.shape, moved, grid.crs), target, threads)
+    areas = regrid.area_average(_shares(classes), coarse, target)
+    outside = areas.pop("all") < _COVERED
+    toa = probav_noise(image, recipe.seed)
+    for plane in [*toa.values(), *areas.values()]:
+        plane[outside | ~np.isfinite(image["RED"])] = np.nan
+    return ProbaVView(target, toa, probav_mask(toa, scene.probav_view.sun_azimuth), areas)
+
+
+def _blurred(counts: NDArray[np.uint16], kernel: NDArray[np.float32]) -> Floats:
+    """Return a band after the camera's blur at 90 m, the scene continued by its mirror image."""
+    half, third = len(kernel) // 2, psf.DECIMATION
+    height, width = counts.shape
+    side = -(-half // third) * third
+    plane = cv2.copyMakeBorder(
+        counts, half, half + -height % third, side, side + -width % third, cv2.BORDER_REFLECT
+    ).astype(np.float32)
+    plane *= np.float32(1 / PROBAV_SCALE)
+    coarse = psf.blur(plane, kernel)
+    return np.ascontiguousarray(coarse[:, side // third : coarse.shape[1] - side // third])
+
+
+def _shares(classes: NDArray[np.uint8]) -> dict[str, Floats]:
+    """Return the share of each class in blocks of 3 x 3 pixels, zero beyond the scene's edge."""
+    members = {
+        "cloud": (TruthClass.THIN, TruthClass.THICK),
+        "thick": (TruthClass.THICK,),
+        "shadow": (TruthClass.SHADOW,),
+        "snow": (TruthClass.SNOW,),
+        "water": (TruthClass.WATER,),
+        "ignore": (TruthClass.IGNORE,),
+        "all": tuple(TruthClass),
+    }
+    height, width = classes.shape
+    padded = np.full((height + -height % 3, width + -width % 3), 255, np.uint8)
+    padded[:height, :width] = classes
+    size = padded.shape[1] // 3, padded.shape[0] // 3
+    shares = {}
+    for name, codes in members.items():
+        table = np.zeros(256, np.float32)
+        table[list(codes)] = 1
+        shares[name] = np.asarray(
+            cv2.resize(table[padded], size, interpolation=cv2.INTER_AREA), np.float32
+        )
+    return shares

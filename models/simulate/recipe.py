@@ -1,0 +1,231 @@
+"""What one simulated scene is made of: place, time, sun, surface and clouds, drawn from a seed.
+
+Usage: `draw_recipe(seed=3, shape=(512, 512), surface="coast", cloud_cover=0.4)`
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+from models.simulate.fields import stream
+from models.simulate.orbit import meridian_arc, sun_position, track_heading
+
+__all__ = [
+    "CLOUD_TYPES",
+    "COLLECTIONS",
+    "SPACECRAFT",
+    "SURFACES",
+    "Collection",
+    "SceneRecipe",
+    "Spacecraft",
+    "draw_recipe",
+    "parse_zone",
+]
+
+Collection = Literal["PRE", "C1", "C2"]
+Spacecraft = Literal["landsat8", "landsat9"]
+COLLECTIONS: tuple[Collection, ...] = ("PRE", "C1", "C2")
+SPACECRAFT: tuple[Spacecraft, ...] = ("landsat8", "landsat9")
+CLOUD_TYPES = ("cumulus", "stratocumulus", "alto", "cirrus", "contrail")
+
+# Degrees of latitude, without sign, where each landscape is placed.
+SURFACES: dict[str, tuple[float, float]] = {
+    "mixed": (30, 55),
+    "crop": (30, 55),
+    "forest": (2, 62),
+    "desert": (16, 33),
+    "urban": (25, 52),
+    "mountain": (30, 50),
+    "snow": (48, 66),
+    "coast": (10, 58),
+    "water": (5, 55),
+}
+# Smallest and largest sizes in pixels: the smallest that holds a 7 x 7 Proba-V image, and the
+# largest Landsat scene met in practice (8200 or so) with room to spare.
+SMALLEST, LARGEST = 64, 10000
+# Dates with data of the kind asked for: Landsat 8 in orbit and Proba-V in service (facts B1, B2).
+_PERIODS: dict[tuple[str, str], tuple[date, date]] = {
+    ("landsat8", "PRE"): (date(2013, 10, 16), date(2016, 12, 31)),
+    ("landsat8", "C1"): (date(2013, 10, 16), date(2020, 6, 30)),
+    ("landsat8", "C2"): (date(2013, 10, 16), date(2020, 6, 30)),
+    ("landsat9", "C2"): (date(2021, 11, 1), date(2024, 12, 31)),
+}
+# Lowest sun of a nominal daytime acquisition, degrees (the Landsat ground segment images above 5;
+# below 15 the plane-parallel formulas used here stop being meaningful).
+_LOWEST_SUN = 15.0
+
+
+@dataclass(frozen=True)
+class SceneRecipe:
+    """All choices of a scene that are not pixels.
+
+    `shape` is `(height, width)` in 30 m pixels. `zone` is the UTM zone 1-60 and `south` its
+    hemisphere; `x`, `y` are the map coordinates in metres of the *centre* of the upper-left pixel
+    in the northern zone's coordinates, negative y in the south, as USGS writes them. Angles are in
+    degrees; `sun_azimuth` is clockwise from north; `heading` is the angle of the descending track
+    west of south. `acquired` is in UTC. `cloud_cover` 0-1 is the share of the bounding box with
+    optical thickness >= 0.3. `probav_delay` is in minutes after Landsat and `wind` in m/s east and
+    south.
+    """
+
+    seed: int
+    shape: tuple[int, int]
+    surface: str
+    cloud_cover: float
+    cloud_types: tuple[str, ...]
+    zone: int
+    south: bool
+    x: float
+    y: float
+    latitude: float
+    longitude: float
+    heading: float
+    acquired: datetime
+    sun_elevation: float
+    sun_azimuth: float
+    spacecraft: Spacecraft
+    collection: Collection
+    fill_border: bool
+    probav_delay: float
+    probav_view_zenith: float
+    wind: tuple[float, float]
+
+
+def parse_zone(text: str) -> tuple[int, bool]:
+    """Return the UTM zone 1-60 and whether it is southern, of "33N" or "19S".
+
+    Raises `ValueError` for any other text.
+    """
+    number, half = text[:-1], text[-1:].upper()
+    if half not in ("N", "S") or not number.isdigit() or not 1 <= int(number) <= 60:
+        raise ValueError(f"expected a UTM zone such as 33N or 19S, not {text!r}")
+    return int(number), half == "S"
+
+
+def draw_recipe(
+    seed: int,
+    shape: tuple[int, int],
+    *,
+    surface: str | None = None,
+    cloud_cover: float | None = None,
+    cloud_types: tuple[str, ...] | None = None,
+    zone: str | None = None,
+    acquired: date | None = None,
+    sun_elevation: float | None = None,
+    sun_azimuth: float | None = None,
+    spacecraft: Spacecraft = "landsat8",
+    collection: Collection = "C1",
+    fill_border: bool = True,
+) -> SceneRecipe:
+    """Draw from `seed` what the caller does not fix.
+
+    The sun's angles follow from place and date where they are not given. `cloud_cover` is 0-1,
+    `zone` such as "33N". Raises `ValueError` for a choice outside its range, naming the range.
+    """
+    _check(seed, shape, surface, cloud_cover, cloud_types, spacecraft, collection, sun_elevation)
+    rng = stream(seed, "recipe")
+    # Every draw happens whether it is used or not, so that fixing one choice leaves the others.
+    drawn_surface = tuple(SURFACES)[int(rng.integers(len(SURFACES)))]
+    drawn_cover = float(rng.choice([0.0, 1.0, rng.uniform(0.05, 0.95)], p=[0.08, 0.04, 0.88]))
+    drawn_types = _draw_types(seed)
+    drawn_zone = int(rng.integers(1, 61)), bool(rng.random() < 0.35)
+    place = rng.random(2)
+    day_share, delay, view, wind_speed, wind_angle = rng.random(5)
+
+    surface = surface or drawn_surface
+    number, south = parse_zone(zone) if zone else drawn_zone
+    low, high = SURFACES[surface]
+    latitude = (low + (high - low) * float(place[0])) * (-1 if south else 1)
+    longitude = number * 6 - 183 + 2.0 * (float(place[1]) - 0.5)
+    day = acquired or _lit_day(_PERIODS[spacecraft, collection], day_share, latitude, longitude)
+    when = _overpass(day, longitude)
+    elevation, azimuth = sun_position(when, latitude, longitude)
+    if sun_elevation is None and elevation < _LOWEST_SUN:
+        raise ValueError(
+            f"the sun stands at {elevation:.1f} degrees on {day} at latitude {latitude:.1f}, and "
+            f"simulated scenes need {_LOWEST_SUN:.0f}: choose another date or surface"
+        )
+    height, width = shape
+    easting = 500000 + (longitude - (number * 6 - 183)) * 111320 * math.cos(math.radians(latitude))
+    speed, angle = 5 + 10 * wind_speed, 2 * math.pi * wind_angle
+    return SceneRecipe(
+        seed=seed,
+        shape=shape,
+        surface=surface,
+        cloud_cover=drawn_cover if cloud_cover is None else cloud_cover,
+        cloud_types=cloud_types or drawn_types,
+        zone=number,
+        south=south,
+        x=30.0 * round((easting - 15 * width) / 30),
+        y=30.0 * round((0.9996 * meridian_arc(latitude) + 15 * height) / 30),
+        latitude=latitude,
+        longitude=longitude,
+        heading=track_heading(latitude),
+        acquired=when,
+        sun_elevation=elevation if sun_elevation is None else sun_elevation,
+        sun_azimuth=azimuth if sun_azimuth is None else sun_azimuth,
+        spacecraft=spacecraft,
+        collection=collection,
+        fill_border=fill_border,
+        probav_delay=60.0 * float(delay),
+        # Most views are near nadir, few reach the swath's edge at 65 degrees.
+        probav_view_zenith=65.0 * float(view) ** 1.5,
+        wind=(float(speed * math.cos(angle)), float(speed * math.sin(angle))),
+    )
+
+
+def _draw_types(seed: int) -> tuple[str, ...]:
+    rng = stream(seed, "cloud types")
+    low = ("cumulus", "stratocumulus", "alto")[int(rng.choice(3, p=[0.5, 0.3, 0.2]))]
+    return (
+        low,
+        *(["cirrus"] if rng.random() < 0.45 else []),
+        *(["contrail"] if rng.random() < 0.15 else []),
+    )
+
+
+def _overpass(day: date, longitude: float) -> datetime:
+    # Landsat 8 and 9 cross the equator at 10:12 mean local time, descending (USGS Landsat 8 Data
+    # Users Handbook, section 2); other latitudes lie within a few minutes.
+    hours = (10.2 - longitude / 15) % 24
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return start + timedelta(seconds=round(hours * 3600))
+
+
+def _lit_day(period: tuple[date, date], share: float, latitude: float, longitude: float) -> date:
+    """Return the first day from a random one on, around the period, with enough sun."""
+    days = (period[1] - period[0]).days + 1
+    for step in range(0, 400, 10):
+        day = period[0] + timedelta(days=(int(share * days) + step) % days)
+        if sun_position(_overpass(day, longitude), latitude, longitude)[0] >= _LOWEST_SUN + 5:
+            return day
+    raise ValueError(f"no day with enough sun at latitude {latitude:.1f} between {period}")
+
+
+def _check(
+    seed: int,
+    shape: tuple[int, int],
+    surface: str | None,
+    cloud_cover: float | None,
+    cloud_types: tuple[str, ...] | None,
+    spacecraft: str,
+    collection: str,
+    sun_elevation: float | None,
+) -> None:
+    if seed < 0:
+        raise ValueError(f"a seed is a whole number from 0, not {seed}")
+    if not all(SMALLEST <= side <= LARGEST for side in shape):
+        raise ValueError(f"a scene measures {SMALLEST} to {LARGEST} pixels a side, not {shape}")
+    if surface is not None and surface not in SURFACES:
+        raise ValueError(f"unknown surface {surface!r}: choose one of {', '.join(SURFACES)}")
+    if cloud_cover is not None and not 0 <= cloud_cover <= 1:
+        raise ValueError(f"cloud cover is a share from 0 to 1, not {cloud_cover}")
+    if cloud_types is not None and (not cloud_types or set(cloud_types) - set(CLOUD_TYPES)):
+        raise ValueError(f"unknown cloud types {cloud_types}: choose from {CLOUD_TYPES}")
+    if (spacecraft, collection) not in _PERIODS:
+        raise ValueError(f"there is no {spacecraft} product of collection {collection}")
+    if sun_elevation is not None and not _LOWEST_SUN <= sun_elevation <= 90:
+        raise ValueError(f"sun elevation is {_LOWEST_SUN:.0f} to 90 degrees, not {sun_elevation}")
