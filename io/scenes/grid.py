@@ -32,7 +32,7 @@ class Rows(NamedTuple):
     start: int
     stop: int
 
-    def __len__(self) -> int:  # type: ignore[override]
+    def __len__(self) -> int:
         """Return the number of rows."""
         return self.stop - self.start
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -221,7 +222,7 @@ def decode_status(status: NDArray[np.uint16]) -> dict[str, NDArray[np.bool_]]:
 def _safe_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     """Return a dataset whose bytes lie in `file` itself and whose shape a product can have."""
     link = file.get(name, getlink=True) if name in file else None
-    dataset = file[name] if isinstance(link, h5py.HardLink) else None
+    dataset: h5py.Dataset = file[name] if isinstance(link, h5py.HardLink) else None
     if not isinstance(dataset, h5py.Dataset):
         raise ProbaVFormatError(f"{path}: expected the dataset {name}, and there is none")
     if dataset.external or dataset.is_virtual:
@@ -279,7 +280,7 @@ def _write_root(file: h5py.File, image: ProbaVImage) -> None:
     file.create_group("crs").attrs["GeoTransform"] = np.array([words], "S")
 
 
-def _create(group: h5py.Group, name: str, data: NDArray[np.generic]) -> h5py.Dataset:
+def _create(group: h5py.Group, name: str, data: NDArray[Any]) -> h5py.Dataset:
     """Create a compressed dataset with chunks never larger than the data."""
     chunks = tuple(min(_CHUNK, length) for length in data.shape)
     return group.create_dataset(

@@ -14,8 +14,9 @@ from typing import Literal
 LEVELS = ("LEVEL2A", "LEVEL3")
 BANDS = ("BLUE", "RED", "NIR", "SWIR")
 
+Resolution = Literal["100M", "333M", "1KM"]
 # Degrees per pixel: 336 pixels of 333M in one degree, three times as many of 100M, a third of 1KM.
-STEP: Mapping[str, Fraction] = {
+STEP: Mapping[Resolution, Fraction] = {
     "100M": Fraction(1, 1008),
     "333M": Fraction(1, 336),
     "1KM": Fraction(1, 112),

@@ -8,6 +8,7 @@ label kernel, in halves, to 15.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,35 +31,29 @@ def pack(tables: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.uint32]:
     if len(tables) > _MOST_PLANES:
         raise ValueError(f"at most {_MOST_PLANES} classes fit one word, not {len(tables)}")
     words = [np.uint32(1 << _BITS * i) * t.astype(np.uint32) for i, t in enumerate(tables.values())]
-    return np.sum(words, axis=0, dtype=np.uint32)
+    return np.asarray(np.sum(words, axis=0, dtype=np.uint32))
 
 
-def block_sums(
-    plane: NDArray[np.unsignedinteger], kernel: Sequence[Sequence[int]] = UNIFORM
-) -> NDArray[np.unsignedinteger]:
+def block_sums(plane: NDArray[Any], kernel: Sequence[Sequence[int]] = UNIFORM) -> NDArray[Any]:
     """Return the weighted sum of each 3 x 3 block of `plane`.
 
     `plane` is `(3 * rows, 3 * columns)` of an unsigned dtype that can hold the sums; `kernel` is
     symmetric about its centre, with whole weights. The result is `(rows, columns)` of that dtype.
     """
+    columns = list(zip(*kernel, strict=True))
 
-    def fold(
-        lines: NDArray[np.unsignedinteger], weights: Sequence[int]
-    ) -> NDArray[np.unsignedinteger]:
-        outer = lines[0::3] + lines[2::3]
-        if weights[0] != 1:
-            outer *= lines.dtype.type(weights[0])
-        return outer + (
-            lines[1::3] if weights[1] == 1 else lines[1::3] * lines.dtype.type(weights[1])
-        )
+    def fold(weights: Sequence[int]) -> NDArray[Any]:
+        """Sum the three rows of each block, weighted."""
+        outer_weight, middle_weight, _ = (plane.dtype.type(weight) for weight in weights)
+        outer = plane[0::3] + plane[2::3]
+        if outer_weight != 1:
+            outer *= outer_weight
+        middle = plane[1::3] if middle_weight == 1 else plane[1::3] * middle_weight
+        return np.asarray(outer + middle)
 
-    edge = fold(plane, [row[0] for row in kernel])
-    middle = (
-        edge
-        if kernel[0][0] == kernel[0][1] and kernel[1][0] == kernel[1][1]
-        else fold(plane, [row[1] for row in kernel])
-    )
-    return edge[:, 0::3] + middle[:, 1::3] + edge[:, 2::3]
+    edge = fold(columns[0])
+    centre = edge if columns[1] == columns[0] else fold(columns[1])
+    return np.asarray(edge[:, 0::3] + centre[:, 1::3] + edge[:, 2::3])
 
 
 def unpack(words: NDArray[np.uint32], names: Sequence[str]) -> dict[str, NDArray[np.uint8]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -32,7 +32,7 @@ PIXEL_METRES = 30.0
 class BandSource(Protocol):
     """Reads rows of a band. Different bands may be read from different threads at once."""
 
-    def read(self, band: str, rows: Rows) -> NDArray[np.generic]:
+    def read(self, band: str, rows: Rows) -> NDArray[Any]:
         """Return the rows `rows` of `band`, `(len(rows), width)`, fill as 0."""
 
 
@@ -81,7 +81,7 @@ class Blocks:
     psf_weight: NDArray[np.float32]
     valid: NDArray[np.uint8]
     saturated: Mapping[str, NDArray[np.uint8]]
-    classes: Sequence[Mapping[str, NDArray[np.generic]]]
+    classes: Sequence[Mapping[str, NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,7 @@ class ProbaVView:
     saturated: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
-def _aligned(
-    plane: NDArray[np.generic], rows: Rows, wanted: Rows, width: int
-) -> NDArray[np.generic]:
+def _aligned(plane: NDArray[Any], rows: Rows, wanted: Rows, width: int) -> NDArray[Any]:
     """Return `plane`, which holds `rows`, with zeros up to the rows `wanted` and to `width`."""
     return np.asarray(
         cv2.copyMakeBorder(
@@ -124,14 +122,14 @@ def _read_strips(
     width: int,
     windows: Sequence[Rows],
     pool: ThreadPoolExecutor,
-) -> Iterator[dict[str, NDArray[np.generic]]]:
+) -> Iterator[dict[str, NDArray[Any]]]:
     """Yield each window's bands, padded with zeros beyond the scene, one window read ahead."""
 
-    def read(band: str, wanted: Rows) -> NDArray[np.generic]:
+    def read(band: str, wanted: Rows) -> NDArray[Any]:
         rows = Rows(max(wanted.start, 0), min(wanted.stop, height))
         return _aligned(source.read(band, rows), rows, wanted, width)
 
-    ahead: list[Future[NDArray[np.generic]]] = [pool.submit(read, b, windows[0]) for b in bands]
+    ahead: list[Future[NDArray[Any]]] = [pool.submit(read, b, windows[0]) for b in bands]
     for following in [*windows[1:], None]:
         planes = {band: future.result() for band, future in zip(bands, ahead, strict=True)}
         if following is not None:
@@ -139,28 +137,38 @@ def _read_strips(
         yield planes
 
 
-def _valid_pixels(planes: Mapping[str, NDArray[np.generic]]) -> NDArray[np.uint8]:
+def _valid_pixels(planes: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
     """Return 1 where every OLI band has data and 0 elsewhere, uint8."""
     least = planes[spectral.OLI_BANDS[0]]
     for band in spectral.OLI_BANDS[1:]:
         least = np.minimum(least, planes[band])
-    return (least > 0).view(np.uint8)
+    return np.asarray(least > 0).view(np.uint8)
+
+
+def _sin_elevation(
+    degrees: float | None, planes: Mapping[str, NDArray[Any]], valid: NDArray[np.uint8]
+) -> float | NDArray[np.float32]:
+    """Return the sine of the sun's elevation, of the scene or (None) of every valid pixel."""
+    if degrees is not None:
+        return float(np.sin(np.deg2rad(degrees)))
+    of_pixels = sin_elevation_from_zenith(planes[spectral.SUN_ZENITH_BAND])
+    return np.where(valid, of_pixels, np.float32(1))
 
 
 def _class_sums(
     source: ClassSource,
     words: NDArray[np.uint32],
-    codes: NDArray[np.generic],
+    codes: NDArray[Any],
     valid: NDArray[np.uint8],
     kernels: Mapping[str, NDArray[np.float32]],
     half: int,
-) -> dict[str, NDArray[np.generic]]:
+) -> dict[str, NDArray[Any]]:
     """Return the weighted sums of each class of `source` in the blocks of a strip."""
     inner = slice(half, len(valid) - half)
     if source.kernel is not None:
         packed = words[codes[inner]] * valid[inner]
         return dict(blocks.unpack(blocks.block_sums(packed, source.kernel), list(source.tables)))
-    sums: dict[str, NDArray[np.generic]] = {}
+    sums: dict[str, NDArray[Any]] = {}
     for name, table in source.tables.items():
         sums[name] = psf.blur(table[codes].view(np.uint8) * valid, kernels[source.psf_band])
     return sums
@@ -193,7 +201,7 @@ def to_blocks(
     half = len(kernels["RED"]) // 2
     coarse = grid.coarsened(psf.DECIMATION)
     height, width = coarse.shape
-    classes: list[dict[str, NDArray[np.generic]]] = [
+    classes: list[dict[str, NDArray[Any]]] = [
         {
             name: np.zeros(coarse.shape, np.uint8 if s.kernel is not None else np.float32)
             for name in s.tables
@@ -218,7 +226,7 @@ def to_blocks(
 
     def convert(
         band: str,
-        planes: Mapping[str, NDArray[np.generic]],
+        planes: Mapping[str, NDArray[Any]],
         sin_elevation: float | NDArray[np.float32],
         valid: NDArray[np.uint8],
         rows: slice,
@@ -242,11 +250,7 @@ def to_blocks(
         for cut, planes in zip(cuts, reading, strict=True):
             rows = slice(cut.start, cut.stop)
             valid = _valid_pixels(planes)
-            sin_elevation: float | NDArray[np.float32] = (
-                np.where(valid, sin_elevation_from_zenith(planes[spectral.SUN_ZENITH_BAND]), np.float32(1))
-                if observation.sun_elevation is None
-                else float(np.sin(np.deg2rad(observation.sun_elevation)))
-            )
+            sin_elevation = _sin_elevation(observation.sun_elevation, planes, valid)
             converted = [
                 pool.submit(convert, band, planes, sin_elevation, valid, rows)
                 for band in spectral.PROBAV_BANDS
@@ -279,7 +283,7 @@ def to_probav(
     pixels falls under 0.8. Raises `ValueError` where no pixel is valid.
     """
     whole = 9.0
-    planes: dict[str, NDArray[np.generic]] = {"valid": result.valid, "weight": result.psf_weight}
+    planes: dict[str, NDArray[Any]] = {"valid": result.valid, "weight": result.psf_weight}
     planes |= {f"saturated {band}": plane for band, plane in result.saturated.items()}
     for number, sums in enumerate(result.classes):
         planes |= {f"{number} {name}": plane for name, plane in sums.items()}

@@ -7,6 +7,7 @@ of values and validity is divided by the blurred validity, so that fill never le
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,7 +49,7 @@ def psf_kernels(scale: float = 1.0, pixel: float = 30.0) -> dict[str, NDArray[np
     return {band: gaussian_kernel(scale * s, pixel, half) for band, s in SIGMA_METRES.items()}
 
 
-def blur(plane: NDArray[np.generic], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+def blur(plane: NDArray[Any], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Convolve with the PSF, and keep the centre of every 3 x 3 block of pixels.
 
     `plane` is `(3 * blocks + 2 * half, 3 * columns)`, uint8 or float32, where `kernel` has

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ SATURATED_DN = 65535
 
 
 def toa_reflectance(
-    dn: NDArray[np.generic],
+    dn: NDArray[Any],
     gain: float,
     offset: float,
     sin_sun_elevation: float | NDArray[np.float32],
@@ -33,7 +35,7 @@ def toa_reflectance(
         )
     if np.ndim(sin_sun_elevation) == 0:
         scale = float(sin_sun_elevation)
-        result = np.multiply(dn, np.float32(gain / scale), dtype=np.float32)
+        result: NDArray[np.float32] = np.multiply(dn, np.float32(gain / scale), dtype=np.float32)
         result += np.float32(offset / scale)
         return result
     result = np.multiply(dn, np.float32(gain), dtype=np.float32)
@@ -48,7 +50,8 @@ def sin_elevation_from_zenith(zenith_hundredths: NDArray[np.int16]) -> NDArray[n
     `zenith_hundredths` is `(height, width)` int16 in units of 0.01 degree (LSDS-1619, table 3-2);
     the result is float32 of that shape, `cos(zenith)`, in [-1, 1].
     """
-    return np.cos(np.deg2rad(zenith_hundredths.astype(np.float32) * np.float32(0.01)))
+    degrees = zenith_hundredths.astype(np.float32) * np.float32(0.01)
+    return np.asarray(np.cos(np.deg2rad(degrees)))
 
 
 def weighted_sum(planes: list[NDArray[np.float32]], weights: list[float]) -> NDArray[np.float32]:

@@ -39,9 +39,10 @@ _ROWS_PER_TASK = 32
 def outline(grid: Grid, points: int = _EDGE_POINTS) -> NDArray[np.float64]:
     """Return the outline of a projected `grid` as `(4 * points - 3, 2)` longitude and latitude.
 
-    `points` is the number on each edge, with its ends. Degrees, float64, clockwise from the upper-left corner, closed. Longitudes are continuous: across the
-    antimeridian they go on beyond 180 (or -180) from the side of the grid's centre.
-    Raises `ValueError` where the outline has no longitude (a pole lies in the grid).
+    `points` is the number on each edge, with its ends. Degrees, float64, clockwise from the
+    upper-left corner, closed. Longitudes are continuous: across the antimeridian they go on beyond
+    180 (or -180) from the side of the grid's centre. Raises `ValueError` where the outline has no
+    longitude (a pole lies in the grid).
     """
     along = np.linspace(0, 1, points)[:-1]
     zero, one = np.zeros_like(along), np.ones_like(along)
@@ -93,7 +94,7 @@ def corner_grid(source: Grid, step: float) -> Grid:
 
 
 def _source_positions(
-    source: Grid, target: Grid, columns: NDArray[np.float64], rows: NDArray[np.float64]
+    source: Grid, target: Grid, columns: NDArray[Any], rows: NDArray[Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return where target positions lie on the source, in pixels from its upper-left corner.
 
@@ -169,7 +170,7 @@ def _lanczos_taps(
     def sine(divisor: float) -> NDArray[np.float64]:
         """Return sin(pi u / divisor) by the addition theorem: a sine for each column, not tap."""
         a, b = np.pi * start / divisor, np.pi * scale * taps / divisor
-        return np.column_stack([np.cos(b), np.sin(b)]) @ np.stack([np.sin(a), np.cos(a)])
+        return np.asarray(np.column_stack([np.cos(b), np.sin(b)]) @ [np.sin(a), np.cos(a)])
 
     # Next to u = 0 the quotient loses its digits: the nearest tap is moved away, then set to one.
     nearest = np.rint(-start / scale).astype(np.intp), np.arange(len(centre))
