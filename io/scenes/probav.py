@@ -143,7 +143,7 @@ def write_probav(path: Path, image: ProbaVImage) -> None:
 
     Raises `ValueError` where an array has another shape than the grid, or for a missing band.
     """
-    arrays = {**image.toa, **image.angles, "SM": image.status}
+    arrays: dict[str, NDArray[Any]] = {**image.toa, **image.angles, "SM": image.status}
     missing = set(layout.BANDS) - set(image.toa)
     wrong = {name: a.shape for name, a in arrays.items() if a.shape != image.grid.shape}
     if missing or wrong:
@@ -152,7 +152,8 @@ def write_probav(path: Path, image: ProbaVImage) -> None:
             f"{image.grid.shape}; missing {sorted(missing)}, other shapes {wrong}"
         )
     root = layout.LEVELS[0]
-    with h5py.File(path, "w-", track_order=True) as file:
+    # Without creation order: with it, HDF5 stores the clock in every object.
+    with h5py.File(path, "w-") as file:
         _write_root(file, image)
         group = file.create_group(root)
         for band in layout.BANDS:

@@ -1,0 +1,31 @@
+# `make demo` and `make test` work on a fresh machine with Python 3.11 or later and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint quick install clean
+
+demo: install
+	$(BIN)/luigi --module pipelines Demo --outfolder demo --show
+
+test: install lint quick
+
+install: $(VENV)/.installed
+
+# The stamp is renewed only when an install has succeeded, so a broken one is repeated.
+$(VENV)/.installed: pyproject.toml setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+quick: install
+	$(BIN)/pytest -q -n 2
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info

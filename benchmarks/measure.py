@@ -1,0 +1,68 @@
+"""Whole-process figures: wall time and peak memory of commands, with the machine named.
+
+Usage: `figures = measure(["luigi", "--module", "pipelines", "--help"], runs=5)`
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Median, least and greatest wall time in seconds, and the greatest peak memory in MB."""
+
+    median: float
+    least: float
+    greatest: float
+    peak_mb: float
+
+    def __str__(self) -> str:
+        """Return the figures as two cells of a Markdown table."""
+        seconds = f"{self.median:.2f} s ({self.least:.2f}-{self.greatest:.2f})"
+        return f"{seconds} | {self.peak_mb:.0f} MB"
+
+
+def measure(
+    command: Sequence[str], runs: int = 5, before: Callable[[], object] = lambda: None
+) -> Figures:
+    """Run `command` once unmeasured and then `runs` times, calling `before` each time.
+
+    Peak memory is that of the process itself as the kernel reports it. Raises `RuntimeError` with
+    the end of its output where the command fails.
+    """
+    seconds, peaks = [], []
+    for number in range(runs + 1):
+        before()
+        start = time.perf_counter()
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            output = process.stdout.read() if process.stdout else ""
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        elapsed = time.perf_counter() - start
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(command)} failed:\n{output[-2000:]}")
+        if number:
+            seconds.append(elapsed)
+            peaks.append(usage.ru_maxrss / 1024)
+    return Figures(statistics.median(seconds), min(seconds), max(seconds), max(peaks))
+
+
+def machine() -> str:
+    """Name the processor, the cores that may be used and the memory."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = lines[0].split(":", 1)[1].strip() if lines else model
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{model}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB"

@@ -1,0 +1,73 @@
+"""A Landsat scene as an external input: which of its members a task reads.
+
+Usage: `LandsatInput(Path("LC08_..."), bands=("B4", "B5"), optional=("QA",))`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.inputs import Member, ResolvedInput
+
+if TYPE_CHECKING:
+    from scenes.archive import Product
+    from scenes.labels import LabelKind
+
+
+@dataclass(frozen=True)
+class LandsatInput:
+    """The metadata of a scene, its `bands`, those of `optional` that are there, and its labels."""
+
+    path: Path
+    bands: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    labels: LabelKind | None = None
+
+    def resolve(self) -> ResolvedInput:
+        """Open the scene's metadata and the headers of its bands.
+
+        Raises what `scenes.landsat.open_scene` and `scenes.labels.open_labels` raise.
+        """
+        from scenes.labels import open_labels
+        from scenes.landsat import open_scene
+
+        scene = open_scene(self.path, self.bands)
+        files: dict[str, tuple[Product, str]] = {"MTL": (scene.product, scene.metadata.member)}
+        for band in (*self.bands, *self.optional):
+            files[band] = (scene.product, scene.metadata.files[band])
+        if self.labels:
+            labels = open_labels(scene, self.labels)
+            files |= {f"labels {n}": (labels.product, name) for n, name in enumerate([labels.name])}
+
+        def digests(names: Sequence[str]) -> Mapping[str, str]:
+            found: dict[str, str] = {}
+            for product in {files[key][0].path: files[key][0] for key in names}.values():
+                own = {key: files[key][1] for key in names if files[key][0].path == product.path}
+                hashed = product.digests(own.values())
+                found |= {key: hashed[name] for key, name in own.items()}
+            return found
+
+        return ResolvedInput(
+            scene.metadata.product_id,
+            {key: _member(product, name) for key, (product, name) in files.items()},
+            digests,
+        )
+
+
+def scene_name(path: Path) -> str:
+    """Return the name of a scene's folder, or of its archive without the suffix; no I/O."""
+    for suffix in (".tar.gz", ".tgz", ".tar"):
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)]
+    return path.name
+
+
+def _member(product: Product, name: str) -> Member:
+    if name not in product:
+        place = product.path / name if product.path.is_dir() else product.path
+        return Member(place, present=False)
+    member = product.member(name)
+    return Member(member.file, packed=member.offset is not None)
