@@ -106,7 +106,8 @@ def test_strips_in_order_inflate_each_byte_about_once(make_scene, make_values, p
 
 
 @pytest.mark.parametrize(
-    ("dtype", "nodata"), [("float64", -1.7e308), ("float32", np.nan), ("int16", -32768)]
+    ("dtype", "nodata"),
+    [("float64", -1.7e308), ("float32", np.nan), ("int16", -32768), ("uint16", 65535)],
 )
 def test_nodata_of_any_kind_becomes_fill(make_scene, dtype, nodata):
     stored = np.array([[nodata, 1, 20480], [8123, nodata, 0]]).astype(dtype)
