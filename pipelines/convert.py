@@ -17,8 +17,9 @@ from pipelines.product import (
     ProductTask,
     Progress,
 )
-from pipelines.scene_input import LandsatInput, scene_name
+from pipelines.scene_input import LandsatInput
 from pipelines.settings import threads
+from scenes.archive import product_name
 
 if TYPE_CHECKING:
     from scenes.labels import LabelKind
@@ -79,7 +80,7 @@ class ConvertPV(ProductTask):
             "_psflabels": self.label_kernel != "block",
         }
         suffix = "".join(text for text, chosen in choices.items() if chosen)
-        name = f"{scene_name(Path(self.l8img))}_{self.resolution}{suffix}.HDF5"
+        name = f"{product_name(Path(self.l8img))}_{self.resolution}{suffix}.HDF5"
         return ProductTarget(Path(self.outfolder) / name)
 
     def inputs(self) -> Mapping[str, ExternalInput]:

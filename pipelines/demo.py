@@ -21,7 +21,11 @@ class Demo(luigi.Task):
     def requires(self) -> SimulateScenes:
         """Return the scene."""
         return SimulateScenes(
-            outfolder=str(Path(self.outfolder) / "simulated"), seed=self.seed, size=self.size
+            outfolder=str(Path(self.outfolder) / "simulated"),
+            seed=self.seed,
+            size=self.size,
+            surface="coast",
+            cloud_cover="35",
         )
 
     def picture(self) -> PicturePV:

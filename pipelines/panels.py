@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from models.physics.reflectance import toa_reflectance
-from scenes.grid import Rows
+from scenes.grid import Grid, Rows
 from scenes.landsat import open_scene
 from scenes.probav import decode_status, open_probav
 from scenes.probav_layout import STATUS
-from scenes.quicklook import CLASS_COLOURS, Panel, coloured, outlined, stretch
+from scenes.quicklook import Panel, coloured, stretch
 
 
 def landsat_panel(path: Path, bands: tuple[str, str, str], side: int) -> Panel:
@@ -38,8 +38,8 @@ def probav_panel(path: Path, title: str) -> Panel:
         rows = Rows(0, product.grid.height)
         planes = [product.reflectance(band, rows) for band in ("NIR", "RED", "BLUE")]
         cloud = decode_status(product.status(rows))["cloud"]
-    picture = stretch(np.stack(planes, axis=-1))
-    return Panel(title, outlined(picture, cloud, CLASS_COLOURS["cloud"]))
+        aspect = _aspect(product.grid)
+    return Panel(title, stretch(np.stack(planes, axis=-1)), aspect, outline=cloud)
 
 
 def status_panel(path: Path) -> Panel:
@@ -48,4 +48,12 @@ def status_panel(path: Path) -> Panel:
         rows = Rows(0, product.grid.height)
         masks = decode_status(product.status(rows))
         valid = ~np.isnan(product.reflectance("RED", rows))
-    return Panel("status map (SM)", coloured({name: masks[name] & valid for name in STATUS}))
+        aspect = _aspect(product.grid)
+    classes = {name: masks[name] & valid for name in STATUS}
+    return Panel("status map (SM)", coloured(classes), aspect)
+
+
+def _aspect(grid: Grid) -> float:
+    """Return the width of a pixel of a longitude-latitude grid in units of its height."""
+    bounds = grid.bounds
+    return float(np.cos(np.deg2rad((bounds.top + bounds.bottom) / 2)))

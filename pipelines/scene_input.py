@@ -40,7 +40,7 @@ class LandsatInput:
             files[band] = (scene.product, scene.metadata.files[band])
         if self.labels:
             labels = open_labels(scene, self.labels)
-            files |= {f"labels {n}": (labels.product, name) for n, name in enumerate([labels.name])}
+            files |= {f"labels {n}": (labels.product, name) for n, name in enumerate(labels.files)}
 
         def digests(names: Sequence[str]) -> Mapping[str, str]:
             found: dict[str, str] = {}
@@ -55,14 +55,6 @@ class LandsatInput:
             {key: _member(product, name) for key, (product, name) in files.items()},
             digests,
         )
-
-
-def scene_name(path: Path) -> str:
-    """Return the name of a scene's folder, or of its archive without the suffix; no I/O."""
-    for suffix in (".tar.gz", ".tgz", ".tar"):
-        if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)]
-    return path.name
 
 
 def _member(product: Product, name: str) -> Member:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["CLASS_COLOURS", "NO_DATA", "Panel", "coloured", "draw_panels", "outlined", "stretch"]
+__all__ = ["CLASS_COLOURS", "NO_DATA", "Panel", "coloured", "draw_panels", "stretch"]
 
 Colour = tuple[int, int, int]
 
@@ -33,17 +33,24 @@ _MARGIN, _TITLE, _TEXT = 16, 30, 18
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: `image` is `(height, width, 3)` uint8."""
+    """One picture: `image` is `(height, width, 3)` uint8.
+
+    `aspect` is the width of a pixel divided by its height on the ground. `outline` is a mask of the
+    shape of `image`, True inside, whose border is drawn in `colour`.
+    """
 
     title: str
     image: NDArray[np.uint8]
+    aspect: float = 1.0
+    outline: NDArray[np.bool_] | None = None
+    colour: Colour = CLASS_COLOURS["cloud"]
 
 
 def stretch(bands: NDArray[np.float32], white: float = 0.55) -> NDArray[np.uint8]:
     """Return reflectance as a picture.
 
-    `bands` is `(height, width, 3)` float32 reflectance in the order red, green, blue, NaN = no data;
-    `white` is the reflectance that is shown as white. The square root of the share makes dark
+    `bands` is `(height, width, 3)` float32 reflectance in the order red, green, blue, NaN = no
+    data; `white` is the reflectance that is shown as white. The square root of the share makes dark
     surfaces visible beside clouds. Returns `(height, width, 3)` uint8.
     """
     missing = np.isnan(bands).any(axis=-1)
@@ -64,17 +71,6 @@ def coloured(
     return picture
 
 
-def outlined(
-    picture: NDArray[np.uint8], mask: NDArray[np.bool_], colour: Colour
-) -> NDArray[np.uint8]:
-    """Return `picture` with the pixels of `mask` that touch a pixel outside of it in `colour`."""
-    padded = np.pad(mask, 1, mode="edge")
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    result = picture.copy()
-    result[mask & ~inner] = colour
-    return result
-
-
 def draw_panels(
     path: Path,
     panels: Sequence[Panel],
@@ -87,7 +83,7 @@ def draw_panels(
 
     Panels are enlarged without smoothing, so that pixels stay what they are, and shrunk with it.
     """
-    fitted = [_fit(panel.image, side) for panel in panels]
+    fitted = [_fit(panel, side) for panel in panels]
     width = _MARGIN + sum(image.width + _MARGIN for image in fitted)
     top = _MARGIN + (_TITLE if heading else 0)
     height = top + _TITLE + max(image.height for image in fitted) + _MARGIN
@@ -110,11 +106,26 @@ def draw_panels(
     canvas.save(path, "PNG", optimize=True)
 
 
-def _fit(image: NDArray[np.uint8], side: int) -> Image.Image:
-    picture = Image.fromarray(np.ascontiguousarray(image))
-    factor = side / max(picture.size)
-    size = (max(round(picture.width * factor), 1), max(round(picture.height * factor), 1))
-    return picture.resize(size, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BOX)
+def _fit(panel: Panel, side: int) -> Image.Image:
+    """Scale a panel into `side` x `side` pixels, then draw its outline."""
+    picture = Image.fromarray(np.ascontiguousarray(panel.image))
+    true_width = picture.width * panel.aspect
+    factor = side / max(true_width, picture.height)
+    size = (max(round(true_width * factor), 1), max(round(picture.height * factor), 1))
+    enlarged = size[0] >= picture.width
+    way = Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX
+    scaled = np.array(picture.resize(size, way))
+    if panel.outline is not None:
+        mask = np.array(Image.fromarray(panel.outline).resize(size, Image.Resampling.NEAREST))
+        scaled[_border(mask)] = panel.colour
+    return Image.fromarray(scaled)
+
+
+def _border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels of `mask` that touch, at an edge, a pixel outside of it."""
+    padded = np.pad(mask, 1, mode="edge")
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return np.asarray(mask & ~inner)
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

@@ -1,0 +1,221 @@
+"""The base of every task that makes a product.
+
+Usage: `class ConvertPV(ProductTask): algorithm_version = 1; def output(self): ...; def make(...)`
+
+A subclass says where its product goes, which external files it reads and how the product is
+written; whether it is fresh, and that it appears whole, is seen to here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, ClassVar
+
+import luigi
+
+from pipelines.claims import PathConflict, claim
+from pipelines.debris import sweep_once
+from pipelines.freshness import Examination, Survey, fingerprint
+from pipelines.inputs import ExternalInput, FileInput, InputChanged, Member, ResolvedInput
+from pipelines.progress import Progress, partly, reporting, silent
+from pipelines.record import Described, Description, Record, build_record
+from pipelines.targets import (
+    OutputError,
+    ProductTarget,
+    Workspace,
+    check_place,
+    explained,
+    replace_record,
+    workspace,
+)
+from pipelines.watch import Watch
+
+__all__ = [
+    "Described",
+    "Description",
+    "ExternalInput",
+    "FileInput",
+    "InputChanged",
+    "Member",
+    "OutputError",
+    "PathConflict",
+    "ProductTarget",
+    "ProductTask",
+    "Progress",
+    "ResolvedInput",
+    "silent",
+]
+
+_log = logging.getLogger("luigi-interface.skysieve")
+
+
+class ProductTask(luigi.Task):
+    """A task with one product, a file or a folder, and a record beside it (`product` + `.json`).
+
+    `algorithm_version` is raised whenever the same inputs and parameters give other values than
+    before. `located` names the parameters that say where inputs or outputs are: they are part of
+    the Luigi task, but not of the fingerprint. Parameters that cannot change the product (threads,
+    memory) are declared with `significant=False`, and enter neither.
+    """
+
+    algorithm_version: ClassVar[int]
+    located: ClassVar[tuple[str, ...]] = ("outfolder",)
+
+    def output(self) -> ProductTarget:
+        """Return the product's place; no I/O."""
+        raise NotImplementedError(f"{self.task_family}.output() says where the product goes")
+
+    def inputs(self) -> Mapping[str, ExternalInput]:
+        """Return the external files that are read, by name; no I/O."""
+        return {}
+
+    def make(self, work: Path, progress: Progress) -> Description:
+        """Write the product at `work`, which has the target's name, and describe it.
+
+        The product depends on `inputs()`, the required tasks and the parameters only: no clock, no
+        host and no path goes into it. Raises `ValueError` or `OSError` with a message that names
+        the file, what was expected and what to do.
+        """
+        raise NotImplementedError(f"{self.task_family}.make() writes the product")
+
+    def verify(self, work: Path) -> None:
+        """Open what `make` wrote; raise `ValueError` or `OSError` unless it can be read back."""
+        if not work.exists():
+            raise OutputError(f"{self.task_family} wrote nothing to {work.name}")
+        if work.is_file() and not work.stat().st_size:
+            raise OutputError(f"{self.task_family} left {work.name} empty")
+
+    def space_needed(self) -> int:
+        """Return about how many bytes the product takes, 0 if not known."""
+        return 0
+
+    @property
+    def product(self) -> Path:
+        """Where the product is published."""
+        return self.output().path
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of what would be made now; reads the inputs where it must."""
+        return fingerprint(Survey().parts(self))
+
+    def complete(self) -> bool:
+        """Tell whether the product is there and is what would be made now.
+
+        Inputs that cannot be read make it incomplete: the run then says why. Raises `PathConflict`
+        where another task of this graph has the same output, and what `output` raises.
+        """
+        try:
+            return self._is_fresh()
+        except Exception as error:
+            # Luigi keeps the traceback of an error in here to its log; tell the handlers.
+            trigger: Any = self.trigger_event
+            trigger(luigi.Event.BROKEN_TASK, self, error)
+            raise
+
+    def _is_fresh(self) -> bool:
+        place = self.product
+        sweep_once(place.parent)
+        claim(self, place)
+        look = Examination(self, place)
+        self._seen = look.record.fingerprint if look.record else None
+        try:
+            reason = next(look.reasons(), None)
+        except (OSError, ValueError, InputChanged) as error:
+            reason = str(error)
+        if reason is not None:
+            _log.info("%s will be made: %s", place.name, reason)
+            return False
+        refreshed = look.refreshed()
+        if look.record and refreshed:
+            replace_record(place, look.record, refreshed)
+        return True
+
+    def run(self) -> None:
+        """Make the product and publish it whole, with its record.
+
+        Raises what `make` and `verify` raise, `OutputError` where the product cannot be written,
+        `InputChanged` where an input changed meanwhile, and `PathConflict` where another task of
+        this graph published at the same place. In all these cases nothing is published.
+        """
+        place = self.product
+        with workspace(place, self.space_needed()) as work:
+            look = Examination(self)
+            if work.recovered and next(look.reasons(), None) is None:
+                return
+            self._refuse_conflict(look.record, work.recovered)
+            if check_place(place) is None and place.is_file():
+                _log.warning("%s has no record of ours and will be replaced", place)
+            with explained(place, work.folder), reporting(self) as progress:
+                record = self._make(work, progress, look.record)
+                before = look.record.fingerprint if look.record else None
+                work.publish(record, lambda: self._superseded({before, record.fingerprint}))
+                progress(1.0, "published")
+
+    def _make(self, work: Workspace, progress: Progress, known: Record | None) -> Record:
+        watch = Watch(self, known)
+        with ThreadPoolExecutor(1, "identify") as pool:
+            # Hashing runs beside the work; files that have just been written are hashed before it.
+            identified = pool.submit(watch.identify)
+            if not watch.settled:
+                identified.result()
+            description = self.make(work.product, partly(progress))
+            identified.result()
+        self.verify(work.product)
+        files = work.settle()
+        watch.confirm()
+        return build_record(
+            self.product.name,
+            files,
+            description,
+            task=task_entry(self),
+            parts=watch.parts,
+            inputs=watch.identities,
+            consumed=watch.consumed,
+            software=software(),
+        )
+
+    def _refuse_conflict(self, found: Record | None, recovered: bool) -> None:
+        """Raise where somebody published here since this task was scheduled."""
+        seen = getattr(self, "_seen", found.fingerprint if found else None)
+        if found is None or recovered or found.fingerprint == seen:
+            return
+        if next(Examination(self).reasons(), None) is not None:
+            raise PathConflict(self.product, str(self), found.title)
+
+    def _superseded(self, expected: set[str | None]) -> bool:
+        """Tell whether another maker has published the same; raise if it was something else.
+
+        `expected` are the fingerprints that the record may have: that of before, and ours.
+        """
+        look = Examination(self)
+        if next(look.reasons(), None) is None:
+            return True
+        found = look.record
+        if found and found.fingerprint not in expected:
+            raise PathConflict(self.product, str(self), found.title)
+        return False
+
+
+def task_entry(task: luigi.Task) -> dict[str, object]:
+    """Return what a record keeps to build `task` again: class, parameters and current folder.
+
+    Relative paths among the parameters mean files in that folder.
+    """
+    return {
+        "module": task.task_module,
+        "family": task.task_family,
+        "parameters": task.to_str_params(only_public=True),
+        "folder": str(Path.cwd()),
+    }
+
+
+def software() -> str:
+    """Return the version of skysieve, "unknown" where it runs without being installed."""
+    try:
+        return version("skysieve")
+    except PackageNotFoundError:
+        return "unknown"

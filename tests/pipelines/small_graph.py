@@ -1,0 +1,119 @@
+"""A graph of tiny tasks, run by the tests as `luigi --module small_graph ...`.
+
+Copied (a file) is read by Joined (a file), and both by Packed (a folder). Environment variables
+stand for what a programmer changes: `COPIED_VERSION` is the algorithm version of `Copied`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import luigi
+
+from pipelines.product import (
+    Description,
+    ExternalInput,
+    FileInput,
+    ProductTarget,
+    ProductTask,
+    Progress,
+)
+
+
+def note(task: str) -> None:
+    """Append the name of a task that is made to the file that the test reads."""
+    if "MADE" in os.environ:
+        with Path(os.environ["MADE"]).open("a") as file:
+            file.write(task + "\n")
+
+
+class Copied(ProductTask):
+    """Writes text of its input, `repeat` times, in small pieces."""
+
+    algorithm_version = int(os.environ.get("COPIED_VERSION", "1"))
+    located = ("source", "outfolder")
+    source: str = luigi.Parameter()
+    outfolder: str = luigi.Parameter()
+    repeat: int = luigi.IntParameter(default=2)
+    pause: float = luigi.FloatParameter(default=0.0, significant=False)
+    fail: str = luigi.Parameter(default="", significant=False)
+
+    def output(self) -> ProductTarget:
+        return ProductTarget(Path(self.outfolder) / f"{Path(self.source).name}.copied.txt")
+
+    def inputs(self) -> Mapping[str, ExternalInput]:
+        return {"source": FileInput(Path(self.source), ("a.txt", "b.txt"), ("c.txt",))}
+
+    def make(self, work: Path, progress: Progress) -> Description:
+        note("Copied")
+        text = "".join((Path(self.source) / name).read_text() for name in ("a.txt", "b.txt"))
+        with work.open("w") as file:
+            for number in range(self.repeat):
+                file.write(text)
+                file.flush()
+                time.sleep(self.pause)
+                progress((number + 1) / self.repeat, "copying")
+        if self.fail:
+            raise ValueError(self.fail)
+        return Description()
+
+
+class Joined(ProductTask):
+    """Adds a line to what `Copied` wrote."""
+
+    algorithm_version = 1
+    located = ("source", "outfolder")
+    source: str = luigi.Parameter()
+    outfolder: str = luigi.Parameter()
+    repeat: int = luigi.IntParameter(default=2)
+    word: str = luigi.Parameter(default="end")
+
+    def requires(self) -> Mapping[str, luigi.Task]:
+        return {"copied": self.clone(Copied)}
+
+    def output(self) -> ProductTarget:
+        return ProductTarget(Path(self.outfolder) / f"{Path(self.source).name}.joined.txt")
+
+    def make(self, work: Path, progress: Progress) -> Description:
+        note("Joined")
+        work.write_text(self.input()["copied"].path.read_text() + self.word)
+        return Description()
+
+
+class Packed(ProductTask):
+    """A folder with the texts of `Copied` and `Joined`."""
+
+    algorithm_version = 1
+    located = ("source", "outfolder")
+    source: str = luigi.Parameter()
+    outfolder: str = luigi.Parameter()
+    word: str = luigi.Parameter(default="end")
+    repeat: int = luigi.IntParameter(default=2)
+
+    def requires(self) -> Mapping[str, luigi.Task]:
+        return {"joined": self.clone(Joined), "copied": self.clone(Copied)}
+
+    def output(self) -> ProductTarget:
+        return ProductTarget(Path(self.outfolder) / f"{Path(self.source).name}.packed")
+
+    def make(self, work: Path, progress: Progress) -> Description:
+        note("Packed")
+        (work / "deep").mkdir(parents=True)
+        for name, target in self.input().items():
+            (work / "deep" / f"{name}.txt").write_bytes(target.path.read_bytes())
+        (work / "word.txt").write_text(self.word)
+        return Description()
+
+
+class Both(luigi.WrapperTask):
+    """Two tasks of one graph; with equal `words` one and the same."""
+
+    source: str = luigi.Parameter()
+    outfolder: str = luigi.Parameter()
+    words: list[str] = luigi.ListParameter(default=["end", "stop"])
+
+    def requires(self) -> list[luigi.Task]:
+        return [self.clone(Joined, word=word) for word in self.words]
