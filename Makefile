@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint quick install clean
 
 demo: install
-	$(BIN)/luigi --module pipelines Demo --outfolder demo --show
+	$(BIN)/luigi --module pipelines Demo --outfolder demo
+	@echo "The picture is demo/*.png; all products, each with its record beside it:"
+	@$(BIN)/skysieve status demo
 
 test: install lint quick
 

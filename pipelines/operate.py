@@ -19,11 +19,11 @@ import luigi
 from luigi.cmdline_parser import CmdlineParser
 from luigi.task_register import Register
 
-from pipelines.debris import Debris, debris
-from pipelines.freshness import Examination, record_path
-from pipelines.inputs import InputChanged
 from pipelines.product import software
-from pipelines.record import BrokenRecord, Record, read_record
+from pipelines.product.debris import Debris, debris
+from pipelines.product.freshness import Examination, record_path
+from pipelines.product.inputs import InputChanged
+from pipelines.product.record import BrokenRecord, Record, read_record
 
 __all__ = ["Verdict", "examine", "main"]
 

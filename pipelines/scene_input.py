@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.inputs import Member, ResolvedInput
+from pipelines.product import Member, ResolvedInput
 
 if TYPE_CHECKING:
     from scenes.archive import Product

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from pipelines import digests, inputs
-from pipelines.freshness import Examination, Survey, fingerprint, record_path
-from pipelines.record import read_record
+from pipelines.product import digests, inputs
+from pipelines.product.freshness import Examination, Survey, fingerprint, record_path
+from pipelines.product.record import read_record
 
 ALL = ["Copied", "Joined", "Packed"]
 
@@ -264,7 +264,7 @@ def test_read_only_folder_is_no_obstacle_to_being_fresh(
         raise PermissionError(13, "Permission denied")
 
     age(scene, 60)
-    monkeypatch.setattr("pipelines.locks.os.open", refuse)
+    monkeypatch.setattr("pipelines.product.locks.os.open", refuse)
     assert packed.complete()
 
 

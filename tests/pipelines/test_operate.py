@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipelines.debris import temporary
-from pipelines.freshness import record_path
 from pipelines.operate import main
+from pipelines.product.debris import temporary
+from pipelines.product.freshness import record_path
 
 
 @pytest.fixture

@@ -18,12 +18,11 @@ from typing import Any
 
 import pytest
 
-from pipelines import targets
-from pipelines.debris import debris, sweep, temporary
-from pipelines.freshness import record_path
-from pipelines.locks import Busy, exclusive, hold
-from pipelines.product import OutputError, PathConflict
-from pipelines.record import read_record
+from pipelines.product import OutputError, PathConflict, targets
+from pipelines.product.debris import debris, sweep, temporary
+from pipelines.product.freshness import record_path
+from pipelines.product.locks import Busy, exclusive, hold
+from pipelines.product.record import read_record
 
 HERE = Path(__file__).resolve().parent
 
@@ -90,7 +89,8 @@ def test_kill_at_each_step_of_publishing(
     assert not tasks["new"].complete()
     died = killed_at(rename, tasks["new"].run)
     assert died == (rename <= (3 if kind == "Copied" else 4))
-    monkeypatch.setattr("pipelines.debris._swept", set())  # The next run is another process.
+    # The next run is another process.
+    monkeypatch.setattr("pipelines.product.debris._swept", set())
     assert contents(tasks["old"].product) in (made["old"], made["new"], None)
     record = read_record(record_path(tasks["old"].product))
     if record is not None:
@@ -200,7 +200,7 @@ def test_thirty_kills_leave_no_broken_product(
     assert len(set(states)) > 3, states
     sweep(out)
     assert hidden(out) == []
-    monkeypatch.setattr("pipelines.debris._swept", set())
+    monkeypatch.setattr("pipelines.product.debris._swept", set())
     task = graph.Packed(source=str(scene), outfolder=str(out))
     for each in (task.requires()["copied"], task.requires()["joined"], task):
         if not each.complete():
@@ -448,7 +448,7 @@ def test_unwritable_folder(
         raise PermissionError(errno.EACCES, "Permission denied")
 
     out.mkdir()
-    monkeypatch.setattr("pipelines.locks.os.open", refuse)
+    monkeypatch.setattr("pipelines.product.locks.os.open", refuse)
     with pytest.raises(OutputError, match=r"no permission.*--outfolder"):
         graph.Copied(source=str(scene), outfolder=str(out)).run()
 
@@ -506,7 +506,7 @@ def test_without_locks_a_day_decides(out: Path, monkeypatch: pytest.MonkeyPatch,
     def unsupported(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("pipelines.locks.fcntl.flock", unsupported)
+    monkeypatch.setattr("pipelines.product.locks.fcntl.flock", unsupported)
     for name, seconds in (("old", 25 * 3600), ("new", 23 * 3600)):
         folder = temporary(out / name)
         folder.mkdir(parents=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.freshness import record_path
-from pipelines.record import (
+from pipelines.product.freshness import record_path
+from pipelines.product.record import (
     BrokenRecord,
     Described,
     Description,

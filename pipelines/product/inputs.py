@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pipelines.digests import MEMO, Seen, Stamp, digest, stamp
-from pipelines.record import BrokenRecord, Identity, Record, read_record
+from pipelines.product.digests import MEMO, Seen, Stamp, digest, stamp
+from pipelines.product.record import BrokenRecord, Identity, Record, read_record
 
 __all__ = [
     "ExternalInput",

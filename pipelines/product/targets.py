@@ -28,11 +28,11 @@ from pathlib import Path
 
 import luigi
 
-from pipelines.debris import debris, publishing, recover, temporary
-from pipelines.digests import YOUNG_NS
-from pipelines.freshness import record_path
-from pipelines.locks import hold
-from pipelines.record import BrokenRecord, ProductFile, Record, product_files, read_record
+from pipelines.product.debris import debris, publishing, recover, temporary
+from pipelines.product.digests import YOUNG_NS
+from pipelines.product.freshness import record_path
+from pipelines.product.locks import hold
+from pipelines.product.record import BrokenRecord, ProductFile, Record, product_files, read_record
 
 __all__ = [
     "OutputError",

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipelines.digests import Seen, Stamp, digest, stamp
+from pipelines.product.digests import Seen, Stamp, digest, stamp
 from scenes.stac import Asset, digest_of, item, timestamp
 
 __all__ = ["BrokenRecord", "Description", "Identity", "ProductFile", "Record", "read_record"]

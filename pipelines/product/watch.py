@@ -10,9 +10,9 @@ from typing import Any
 
 import luigi
 
-from pipelines.difference import difference
-from pipelines.digests import Stamp, stamp
-from pipelines.freshness import (
+from pipelines.product.difference import difference
+from pipelines.product.digests import Stamp, stamp
+from pipelines.product.freshness import (
     Survey,
     consumed,
     fingerprint,
@@ -20,8 +20,8 @@ from pipelines.freshness import (
     readable_record,
     required,
 )
-from pipelines.inputs import InputChanged
-from pipelines.record import Identity, Record
+from pipelines.product.inputs import InputChanged
+from pipelines.product.record import Identity, Record
 
 __all__ = ["Watch"]
 

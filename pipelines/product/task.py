@@ -17,13 +17,12 @@ from typing import Any, ClassVar
 
 import luigi
 
-from pipelines.claims import PathConflict, claim
-from pipelines.debris import sweep_once
-from pipelines.freshness import Examination, Survey, fingerprint
-from pipelines.inputs import ExternalInput, FileInput, InputChanged, Member, ResolvedInput
-from pipelines.progress import Progress, partly, reporting, silent
-from pipelines.record import Described, Description, Record, build_record
-from pipelines.targets import (
+from pipelines.product.claims import PathConflict, claim
+from pipelines.product.debris import sweep_once
+from pipelines.product.freshness import Examination, Survey, fingerprint
+from pipelines.product.inputs import ExternalInput, InputChanged
+from pipelines.product.record import Description, Record, build_record
+from pipelines.product.targets import (
     OutputError,
     ProductTarget,
     Workspace,
@@ -32,23 +31,10 @@ from pipelines.targets import (
     replace_record,
     workspace,
 )
-from pipelines.watch import Watch
+from pipelines.product.watch import Watch
+from pipelines.progress import Progress, partly, reporting
 
-__all__ = [
-    "Described",
-    "Description",
-    "ExternalInput",
-    "FileInput",
-    "InputChanged",
-    "Member",
-    "OutputError",
-    "PathConflict",
-    "ProductTarget",
-    "ProductTask",
-    "Progress",
-    "ResolvedInput",
-    "silent",
-]
+__all__ = ["ProductTask", "software"]
 
 _log = logging.getLogger("luigi-interface.skysieve")
 

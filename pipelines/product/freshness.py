@@ -18,10 +18,10 @@ from typing import Any, TypeGuard
 
 import luigi
 
-from pipelines.difference import difference, without_inputs
-from pipelines.digests import Seen
-from pipelines.inputs import ExternalInput, identify
-from pipelines.record import BrokenRecord, Identity, Record, canonical_sha256, read_record
+from pipelines.product.difference import difference, without_inputs
+from pipelines.product.digests import Seen
+from pipelines.product.inputs import ExternalInput, identify
+from pipelines.product.record import BrokenRecord, Identity, Record, canonical_sha256, read_record
 
 __all__ = [
     "Examination",

@@ -2,8 +2,8 @@
 
 Usage: `for found in debris(folder): found.clear()`
 
-A temporary folder (see `pipelines.targets`) is debris when the lock in it can be taken; where the
-file system knows no locks, when it is older than a day.
+A temporary folder (see `pipelines.product.targets`) is debris when the lock in it can be taken;
+where the file system knows no locks, when it is older than a day.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.freshness import record_path
-from pipelines.locks import Busy, exclusive, hold
-from pipelines.record import BrokenRecord, read_record
+from pipelines.product.freshness import record_path
+from pipelines.product.locks import Busy, exclusive, hold
+from pipelines.product.record import BrokenRecord, read_record
 
 __all__ = ["Debris", "debris", "publishing", "recover", "sweep", "sweep_once", "temporary"]
 

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from luigi.cmdline_parser import CmdlineParser
 
-from pipelines.freshness import Survey, fingerprint, skeleton
+from pipelines.product.freshness import Survey, fingerprint, skeleton
 
 __all__ = ["PathConflict", "claim"]
 

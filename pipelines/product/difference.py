@@ -2,7 +2,7 @@
 
 Usage: `for line in difference(record.parts, parts): ...`
 
-`parts` are those of `pipelines.freshness`: nested dictionaries with the keys task, version,
+`parts` are those of `pipelines.product.freshness`: nested dictionaries with the keys task, version,
 parameters, inputs and requires.
 """
 
