@@ -68,5 +68,3 @@ def _clip(ring: Sequence[Point], edge: float, side: int) -> list[Point]:
 def _ring(points: Sequence[Point]) -> list[list[float]]:
     """Return a clockwise ring counterclockwise, rounded."""
     return [[round(x, _DECIMALS), round(y, _DECIMALS)] for x, y in reversed(points)]
-
-

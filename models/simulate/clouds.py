@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from models.simulate.fields import Floats, PowerField, Window, stream
+from models.simulate.fields import COARSE, Floats, PowerField, Window, stream
 from models.simulate.recipe import CLOUD_TYPES, SceneRecipe
 
 __all__ = [
@@ -112,13 +112,13 @@ class CloudLayer:
         # Growth saturates: tau / (1 + tau / largest) keeps small values and never exceeds largest.
         tau /= 1 + tau / np.float32(self.largest)
         # The thinnest outskirts fade to nothing.
-        return np.maximum(tau - np.float32(_VANISH), 0) * np.float32(1 / (1 - _VANISH / THIN))
+        faded = np.maximum(tau - np.float32(_VANISH), 0) * np.float32(1 / (1 - _VANISH / THIN))
+        return np.asarray(faded, np.float32)
 
     def tops(self, tau: Floats) -> Floats:
         """Return the height of the cloud's top in metres: thicker cloud reaches higher."""
-        return np.float32(self.base) + np.float32(self.depth) * np.sqrt(
-            np.minimum(tau / np.float32(0.6 * self.largest), 1)
-        )
+        share = np.sqrt(np.minimum(tau / np.float32(0.6 * self.largest), 1))
+        return np.asarray(self.base + self.depth * share, np.float32)
 
 
 class _Contrails:
@@ -143,6 +143,25 @@ class _Contrails:
             ) * np.float32(np.sin(a))
             np.maximum(field, 1.5 - (off / np.float32(w)) ** 2, out=field)
         return field + np.float32(0.5) * self._texture.window(window)
+
+
+class _Clustered:
+    """A field whose clouds gather in regions of up to 120 km: its own waves and very long ones."""
+
+    _OWN, _WIDE = np.float32(0.8), np.float32(0.6)
+
+    def __init__(self, seed: int, name: str, own: PowerField, reach: float) -> None:
+        self._own_field = own
+        self._wide_field = PowerField(seed, f"{name}/wide", 3.2, outer=min(4000, reach))
+        self.fine_deviation = float(self._OWN) * own.fine_deviation
+
+    def window(self, window: Window) -> Floats:
+        wide = self._WIDE * self._wide_field.smooth(window)
+        return self._OWN * self._own_field.window(window) + wide
+
+    def coarse_samples(self, window: Window) -> Floats:
+        wide = self._WIDE * self._wide_field.coarse_samples(window)
+        return self._OWN * self._own_field.coarse_samples(window) + wide
 
 
 def build_layers(recipe: SceneRecipe) -> tuple[CloudLayer, ...]:
@@ -181,11 +200,13 @@ def _draw_layer(recipe: SceneRecipe, kind: str) -> CloudLayer:
     reach = 0.6 * min(recipe.shape)
     slope, outer, stretch = pick(model.slope), min(pick(model.outer), reach), pick(model.stretch)
     angle, base = pick((0, 180)), pick(model.base)
-    field: _Field = (
-        _Contrails(recipe.seed, recipe.shape)
-        if kind == "contrail"
-        else PowerField(recipe.seed, f"cloud/{kind}", slope, outer, stretch, angle)
-    )
+    field: _Field
+    if kind == "contrail":
+        field = _Contrails(recipe.seed, recipe.shape)
+    else:
+        name = f"cloud/{kind}"
+        own = PowerField(recipe.seed, name, slope, outer, stretch, angle)
+        field = _Clustered(recipe.seed, name, own, reach)
     # Layers of one scene cover unlike shares of it.
     lead = float(rng.normal(0, 0.4)) + (0.6 if kind == "cirrus" else 0.0)
     return CloudLayer(
@@ -195,17 +216,13 @@ def _draw_layer(recipe: SceneRecipe, kind: str) -> CloudLayer:
 
 def _samples(field: _Field, recipe: SceneRecipe) -> Floats:
     """Return values of `field` that represent the scene."""
-    whole = Window(0, 0, *recipe.shape)
-    if min(recipe.shape) <= 1024 or not isinstance(field, PowerField):
-        step = max(1, max(recipe.shape) // 1024)
-        if step == 1:
-            return field.window(whole)
-        rows = [
-            field.window(Window(r, 0, 1, recipe.shape[1]))[:, ::step]
-            for r in range(0, recipe.shape[0], step)
-        ]
+    height, width = recipe.shape
+    if min(recipe.shape) <= 1024:
+        return field.window(Window(0, 0, height, width))
+    if not isinstance(field, _Clustered):
+        rows = [field.window(Window(r, 0, 1, width))[:, ::COARSE] for r in range(0, height, COARSE)]
         return np.concatenate(rows)
-    smooth = field.coarse_samples(whole)
+    smooth = field.coarse_samples(Window(0, 0, height, width))
     noise = stream(recipe.seed, "cover samples").standard_normal(smooth.shape, np.float32)
     return smooth + np.float32(field.fine_deviation) * noise
 

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Floats", "PowerField", "Window", "stream"]
+__all__ = ["COARSE", "Floats", "PowerField", "Window", "stream"]
 
 Floats = NDArray[np.float32]
 
@@ -29,7 +29,8 @@ SPLIT = 64
 BLOCK = 512
 OVERLAP = 64
 COARSE = 16
-_CACHED_BLOCKS = 48
+# Two rows of blocks of the widest scene.
+_CACHED_BLOCKS = 40
 
 
 class Window(NamedTuple):
@@ -96,7 +97,8 @@ class PowerField:
         size = (width * COARSE, height * COARSE)
         dense = cv2.resize(cells, size, interpolation=cv2.INTER_CUBIC)
         top, left = window.row - row * COARSE, window.col - col * COARSE
-        return dense[top : top + window.height, left : left + window.width]
+        inner = dense[top : top + window.height, left : left + window.width]
+        return np.asarray(inner, np.float32)
 
     def coarse_samples(self, window: Window) -> Floats:
         """Return the smooth part at every 16th pixel of `window`, without interpolation."""

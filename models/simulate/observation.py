@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.simulate import footprint
 from models.simulate.fields import Floats, Window, stream
 from models.simulate.operational import OperationalMask, landsat_mask, landsat_tests
+from models.simulate.recipe import SceneRecipe
 from models.simulate.scene import OLI_BANDS, PROBAV_BANDS, Scene, Strip, TruthClass
 from models.simulate.sensors import Oli, panchromatic
 
@@ -23,7 +24,6 @@ __all__ = ["PROBAV_SCALE", "TAU_SCALE", "Observation", "angle_counts", "labels",
 # for steps (5e-5 and 0.001) far below noise and thresholds.
 PROBAV_SCALE = 20000.0
 TAU_SCALE = 1000.0
-_SATURATED = 65535
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,6 @@ class Observation:
     light: NDArray[np.uint8]
     probav: dict[str, NDArray[np.uint16]]
     probav_classes: NDArray[np.uint8]
-
-    def saturated(self, band: str) -> NDArray[np.bool_]:
-        """Return where a band has reached its last count, `(height, width)` bool."""
-        return np.asarray(self.bands[band] == _SATURATED)
 
     def cloud_cover(self) -> float:
         """Return the percentage of cloud that the operational mask finds among valid pixels."""
@@ -142,9 +138,8 @@ def _measure(sensor: Oli, strip: Strip, bands: dict[str, NDArray[np.uint16]], se
     target[...] = counts[: len(target), : target.shape[1]]
 
 
-def angle_counts(scene: Scene) -> dict[str, NDArray[np.int16]]:
+def angle_counts(recipe: SceneRecipe) -> dict[str, NDArray[np.int16]]:
     """Return the angle bands VAA, VZA, SAA, SZA in hundredths of degrees, int16, 0 as fill."""
-    recipe = scene.recipe
     functions: dict[str, Callable[..., Floats]] = {
         "VAA": footprint.view_azimuth,
         "VZA": footprint.view_zenith,

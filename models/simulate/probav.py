@@ -14,17 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.physics import psf, regrid
+from models.physics.blocks import block_sums
 from models.simulate.fields import Floats, stream
 from models.simulate.observation import PROBAV_SCALE
 from models.simulate.operational import probav_mask
 from models.simulate.scene import Scene, TruthClass
 from models.simulate.sensors import probav_noise
-from scenes.grid import Affine, Grid
+from scenes.grid import Affine, Grid, strips
 
 __all__ = ["ProbaVView", "probav_image"]
 
 # A pixel has a value where this share of its area was simulated.
 _COVERED = 0.98
+# Rows of 90 m that are blurred at once.
+_BLUR_ROWS = 128
+# A code that no pixel of the truth has.
+_BEYOND = 255
 
 
 @dataclass(frozen=True)
@@ -82,12 +87,16 @@ def _blurred(counts: NDArray[np.uint16], kernel: NDArray[np.float32]) -> Floats:
     half, third = len(kernel) // 2, psf.DECIMATION
     height, width = counts.shape
     side = -(-half // third) * third
-    plane = cv2.copyMakeBorder(
+    padded = cv2.copyMakeBorder(
         counts, half, half + -height % third, side, side + -width % third, cv2.BORDER_REFLECT
-    ).astype(np.float32)
-    plane *= np.float32(1 / PROBAV_SCALE)
-    coarse = psf.blur(plane, kernel)
-    return np.ascontiguousarray(coarse[:, side // third : coarse.shape[1] - side // third])
+    )
+    coarse = np.empty((-(-height // third), -(-width // third)), np.float32)
+    for rows in strips(len(coarse), _BLUR_ROWS):
+        part = padded[third * rows.start : third * rows.stop + 2 * half].astype(np.float32)
+        part *= np.float32(1 / PROBAV_SCALE)
+        left = side // third
+        coarse[rows.start : rows.stop] = psf.blur(part, kernel)[:, left : left + coarse.shape[1]]
+    return coarse
 
 
 def _shares(classes: NDArray[np.uint8]) -> dict[str, Floats]:
@@ -102,14 +111,10 @@ def _shares(classes: NDArray[np.uint8]) -> dict[str, Floats]:
         "all": tuple(TruthClass),
     }
     height, width = classes.shape
-    padded = np.full((height + -height % 3, width + -width % 3), 255, np.uint8)
-    padded[:height, :width] = classes
-    size = padded.shape[1] // 3, padded.shape[0] // 3
+    padded = np.pad(classes, ((0, -height % 3), (0, -width % 3)), constant_values=_BEYOND)
     shares = {}
     for name, codes in members.items():
-        table = np.zeros(256, np.float32)
+        table = np.zeros(_BEYOND + 1, np.uint8)
         table[list(codes)] = 1
-        shares[name] = np.asarray(
-            cv2.resize(table[padded], size, interpolation=cv2.INTER_AREA), np.float32
-        )
+        shares[name] = block_sums(table[padded]).astype(np.float32) / np.float32(9)
     return shares

@@ -42,8 +42,9 @@ __all__ = ["OLI_BANDS", "PROBAV_BANDS", "Scene", "Strip", "Truth", "TruthClass"]
 
 OLI_BANDS = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9")
 PROBAV_BANDS = ("BLUE", "RED", "NIR", "SWIR")
-# Rows computed at once. Part of the recipe of the bytes: noise has one stream for each strip.
-STRIP_ROWS = 256
+# Pixels computed at once, by whole rows, 64 to 256 of them. Part of the recipe of the bytes: noise
+# has one stream for each strip.
+_STRIP_PIXELS = 2**20
 # Pixels computed around a strip: reach of the sensors' blur, and of the clouds' stray light.
 _BLUR_HALO, _LIGHT_HALO = 5, 64
 
@@ -140,7 +141,8 @@ class Scene:
 
     def strips(self, threads: int = 1) -> Iterator[Strip]:
         """Yield the strips from the top; the values do not depend on `threads`."""
-        rows = list(strips(self.recipe.shape[0], STRIP_ROWS))
+        height, width = self.recipe.shape
+        rows = list(strips(height, max(64, min(256, _STRIP_PIXELS // width))))
         if threads == 1:
             yield from map(self.strip, rows)
             return
@@ -152,7 +154,7 @@ class Scene:
                     waiting.append(pool.submit(self.strip, following))
 
     def strip(self, rows: Rows) -> Strip:
-        """Compute one strip; `rows` is one of `grid.strips(height, STRIP_ROWS)`."""
+        """Compute one strip of rows."""
         width = self.recipe.shape[1]
         inner = Window(rows.start, 0, len(rows), width)
         window = inner.padded(_BLUR_HALO)

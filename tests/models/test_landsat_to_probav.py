@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.warp import transform as proj
-from scenes.grid import Affine, Grid, Rows
 from scipy.ndimage import minimum_filter
 
 from models.physics import regrid, spectral
 from models.physics.blocks import LABEL_KERNEL
 from models.physics.landsat_to_probav import ClassSource, Observation, to_blocks, to_probav
+from scenes.grid import Affine, Grid, Rows
 
 STEP = 1 / 336
 CALIBRATION = {band: (2e-5, -0.1) for band in spectral.OLI_BANDS}

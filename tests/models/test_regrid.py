@@ -4,9 +4,9 @@ from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform as proj
-from scenes.grid import Affine, Grid
 
 from models.physics import regrid
+from scenes.grid import Affine, Grid
 
 STEP = 1 / 336
 # A mid-latitude scene far from its zone's meridian, an equatorial one, a southern one with the
@@ -32,7 +32,8 @@ def gdal(plane, source, target, resampling, nodata=None, margin=0, **options):
             memory.open() as dataset,
             WarpedVRT(
                 dataset, crs="EPSG:4326", transform=target.transform, width=target.width,
-                height=target.height, tolerance=1e-4, nodata=nodata, resampling=resampling, **options,
+                height=target.height, tolerance=1e-4, nodata=nodata, resampling=resampling,
+                **options,
             ) as warped,
         ):  # fmt: skip
             return warped.read(1)
