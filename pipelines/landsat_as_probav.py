@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +22,8 @@ from models.physics.landsat_to_probav import (
 )
 from scenes import probav_layout
 from scenes.grid import Grid, Rows
-from scenes.labels import CLOUDS, LabelClass, LabelKind, Labels, open_labels
-from scenes.landsat import LandsatScene, open_scene
+from scenes.labels import CLOUDS, LabelClass, LabelKind, Labels, ReadRows, open_labels
+from scenes.landsat import BandReader, LandsatScene, open_scene
 from scenes.probav import ProbaVImage, encode_status, write_probav
 from scenes.quality import decode
 
@@ -64,12 +64,16 @@ class Converted:
 class _Bands:
     """Rows of the scene's bands and of its labels, by name."""
 
-    def __init__(self, sources: Mapping[str, Callable[[Rows], NDArray[Any]]]) -> None:
-        self._sources = sources
+    def __init__(self, reader: BandReader, labels: ReadRows | None) -> None:
+        self._reader = reader
+        self._labels = labels
 
-    def read(self, band: str, rows: Rows) -> NDArray[Any]:
-        """Return the rows of a band."""
-        return self._sources[band](rows)
+    def read(self, band: str, rows: Rows, out: NDArray[Any]) -> None:
+        """Store the rows of a band, or of the labels, in `out`."""
+        if band == _LABELS and self._labels is not None:
+            out[...] = self._labels(rows)
+        else:
+            self._reader.read(band, rows, out)
 
 
 def bands_needed(options: Options) -> tuple[str, ...]:
@@ -142,14 +146,7 @@ def _open_bands(
     """Open the bands, the quality band if there is one, and the labels if asked for."""
     names = [*bands, *([_QUALITY] if scene.has_qa else [])]
     reader = stack.enter_context(scene.reader(names))
-
-    def read_from(band: str) -> Callable[[Rows], NDArray[Any]]:
-        return lambda rows: reader.read(band, rows)
-
-    sources = {name: read_from(name) for name in names}
-    if labels is not None:
-        sources[_LABELS] = stack.enter_context(labels.reader())
-    return _Bands(sources)
+    return _Bands(reader, stack.enter_context(labels.reader()) if labels else None)
 
 
 def _class_sources(

@@ -8,6 +8,7 @@ Usage:
 from __future__ import annotations
 
 import contextlib
+import struct
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
+from tifffile import TiffFile, TiffFileError
 
 from scenes.archive import Product
 from scenes.grid import Grid, Rows
@@ -85,12 +87,14 @@ def open_geotiff(product: Product, name: str) -> Iterator[DatasetReader]:
     with dataset:
         if dataset.count != 1:
             raise ValueError(f"{label} has {dataset.count} bands: expected a file of one band")
-        _require_whole(dataset, product.member(name).size, label)
+        _require_whole(product, name, label)
         yield dataset
 
 
-def read_rows(dataset: DatasetReader, rows: Rows, label: str) -> NDArray[Any]:
-    """Return the rows `[start, stop)` as `(rows, width)` in the file's own dtype.
+def read_rows(
+    dataset: DatasetReader, rows: Rows, label: str, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Return the rows `[start, stop)` as `(rows, width)` in the file's own dtype, or in `out`.
 
     Raises `ValueError` for rows outside the file, `OSError` where the bytes cannot be decoded; both
     name `label`.
@@ -99,7 +103,7 @@ def read_rows(dataset: DatasetReader, rows: Rows, label: str) -> NDArray[Any]:
         raise ValueError(f"{label} has rows 0 to {dataset.height}, not {rows.start} to {rows.stop}")
     window = Window(0, rows.start, dataset.width, len(rows))
     try:
-        values: NDArray[Any] = dataset.read(1, window=window)
+        values: NDArray[Any] = dataset.read(1, window=window, out=out)
     except RasterioError as error:
         raise OSError(
             f"{label} cannot be decoded in rows {rows.start} to {rows.stop} "
@@ -127,23 +131,28 @@ def same_place(one: Grid, other: Grid) -> bool:
     return one.crs == other.crs and all(abs(a - b) <= tolerance for a, b in edges)
 
 
-def _require_whole(dataset: DatasetReader, size: int, label: str) -> None:
-    """Raise `OSError` where a block lies outside the file's `size` bytes, or nowhere.
+def _require_whole(product: Product, name: str, label: str) -> None:
+    """Raise `OSError` where a block lies outside the file's bytes, or nowhere.
 
     GDAL reads a block that was never written as zeros, without an error.
     """
-    height, width = dataset.block_shapes[0]
-    for line in range(-(-dataset.height // height)):
-        for column in range(-(-dataset.width // width)):
-            at = dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{line}", "TIFF", bidx=1)
-            length = dataset.get_tag_item(f"BLOCK_SIZE_{column}_{line}", "TIFF", bidx=1)
-            if at is None or length is None:
-                raise OSError(
-                    f"{label} holds no data at row {line * height}: expected every block, it was "
-                    "not written to its end; fetch it again"
-                )
-            if int(at) + int(length) > size:
-                raise OSError(
-                    f"{label} is truncated: expected at least {int(at) + int(length)} bytes, found "
-                    f"{size}; fetch it again"
-                )
+    size = product.member(name).size
+    with product.open(name) as stream:
+        try:
+            with TiffFile(stream, size=size) as tiff:
+                page = tiff.pages.first
+                starts = np.asarray(page.dataoffsets, np.int64)
+                lengths = np.asarray(page.databytecounts, np.int64)
+                expected = int(np.prod(page.chunked))
+        except (TiffFileError, IndexError, ValueError, struct.error) as error:
+            raise OSError(f"{label} is no readable GeoTIFF ({error}): fetch it again") from error
+    if len(starts) < expected or not (starts.all() and lengths.all()):
+        raise OSError(
+            f"{label} lacks some of its {expected} blocks: it was not written to its end; fetch it "
+            "again"
+        )
+    end = int((starts + lengths).max())
+    if end > size:
+        raise OSError(
+            f"{label} is truncated: expected at least {end} bytes, found {size}; fetch it again"
+        )

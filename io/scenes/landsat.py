@@ -13,7 +13,7 @@ Book LSDS-809; Landsat 8-9 OLI/TIRS Collection 2 Level 1 DFCB LSDS-1822.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -75,17 +75,6 @@ class LandsatScene:
         """Return a reader of `bands`, to be entered with `with`; nothing is opened yet."""
         return BandReader(self, tuple(bands))
 
-    def identity(self, bands: Iterable[str]) -> dict[str, str]:
-        """Return the sha256 (hex) of the MTL and of each band's file, by "MTL" and band name.
-
-        Folder, `.tar` and `.tar.gz` of one scene give the same. Raises `FileNotFoundError` naming a
-        missing band.
-        """
-        names = {"MTL": self.metadata.member}
-        names |= {band: band_file(self.product, self.metadata, band) for band in bands}
-        digests = self.product.digests(names.values())
-        return {band: digests[name] for band, name in names.items()}
-
 
 class BandReader:
     """The bands of one scene, open for windowed reading, as a context manager.
@@ -128,8 +117,8 @@ class BandReader:
         self._datasets = {}
         self._stack.close()
 
-    def read(self, band: str, rows: Rows) -> NDArray[Any]:
-        """Return the rows `[start, stop)` of a band as `(rows, width)`.
+    def read(self, band: str, rows: Rows, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Return the rows `[start, stop)` of a band as `(rows, width)`, in `out` if given.
 
         Spectral bands: uint16 DN, 0 where there is none (fill, nodata of any kind). "QA", "RADSAT":
         uint16 bits, where there is none 1 (fill) and 0. Angles: int16, `ANGLE_SCALE` degrees.
@@ -138,10 +127,15 @@ class BandReader:
         """
         dataset = self._datasets[band]
         label = f"{self._scene.product.path}: {self._scene.metadata.files[band]}"
-        values = read_rows(dataset, rows, label)
-        if band in ANGLES:
+        fill, nodata = FILL.get(band, 0), dataset.nodata
+        as_stored = band in ANGLES or (dataset.dtypes[0] == "uint16" and nodata in (None, fill))
+        if as_stored:
+            return read_rows(dataset, rows, label, out)
+        values = as_dn(read_rows(dataset, rows, label), nodata, fill)
+        if out is None:
             return values
-        return as_dn(values, dataset.nodata, FILL.get(band, 0))
+        out[...] = values
+        return out
 
 
 def open_scene(path: Path, bands: Sequence[str]) -> LandsatScene:
@@ -196,8 +190,6 @@ def as_dn(values: NDArray[Any], nodata: float | None, fill: int) -> NDArray[np.u
 
     A float is rounded: the files hold whole DN. `nodata` is the file's tag, None without one.
     """
-    if values.dtype == np.uint16 and (nodata is None or nodata == fill):
-        return values
     known = np.isfinite(values) & (values >= 0) & (values <= np.iinfo(np.uint16).max)
     if nodata is not None:
         known &= values != nodata

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +21,6 @@ from models.physics.reflectance import (
     SATURATED_DN,
     sin_elevation_from_zenith,
     toa_reflectance,
-    weighted_sum,
 )
 from scenes.grid import Grid, Rows, strips
 
@@ -32,8 +31,8 @@ PIXEL_METRES = 30.0
 class BandSource(Protocol):
     """Reads rows of a band. Different bands may be read from different threads at once."""
 
-    def read(self, band: str, rows: Rows) -> NDArray[Any]:
-        """Return the rows `rows` of `band`, `(len(rows), width)`, fill as 0."""
+    def read(self, band: str, rows: Rows, out: NDArray[Any]) -> object:
+        """Store the rows `rows` of `band` in `out`, `(len(rows), width)`, fill as 0."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,11 @@ class ClassSource:
     known: str
     kernel: Sequence[Sequence[int]] | None = blocks.UNIFORM
     psf_band: str = "RED"
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest dtype that holds the codes."""
+        return np.min_scalar_type(len(self.tables[self.known]) - 1)
 
 
 @dataclass(frozen=True)
@@ -100,40 +104,48 @@ class ProbaVView:
     saturated: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
-def _aligned(plane: NDArray[Any], rows: Rows, wanted: Rows, width: int) -> NDArray[Any]:
-    """Return `plane`, which holds `rows`, with zeros up to the rows `wanted` and to `width`."""
-    return np.asarray(
-        cv2.copyMakeBorder(
-            plane,
-            rows.start - wanted.start,
-            wanted.stop - rows.stop,
-            0,
-            width - plane.shape[1],
-            cv2.BORDER_CONSTANT,
-            value=0,
+class _Scratch:
+    """Work space of one thread: large arrays are allocated once for a scene, not for each strip."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.sum, self.term, self.masked, self.full = (
+            np.zeros(shape, np.float32) for _ in range(4)
         )
-    )
 
 
 def _read_strips(
     source: BandSource,
-    bands: Sequence[str],
-    height: int,
-    width: int,
+    dtypes: Mapping[str, np.dtype[Any]],
+    grid: Grid,
     windows: Sequence[Rows],
     pool: ThreadPoolExecutor,
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """Yield each window's bands, padded with zeros beyond the scene, one window read ahead."""
+    """Yield each window's bands, zero beyond the scene, and read the next one meanwhile.
 
-    def read(band: str, wanted: Rows) -> NDArray[Any]:
-        rows = Rows(max(wanted.start, 0), min(wanted.stop, height))
-        return _aligned(source.read(band, rows), rows, wanted, width)
+    The width is rounded up to whole blocks. What is yielded holds until the next but one.
+    """
+    width = psf.DECIMATION * grid.coarsened(psf.DECIMATION).width
+    rows = max(len(window) for window in windows)
+    store = [{b: np.zeros((rows, width), t) for b, t in dtypes.items()} for _ in range(2)]
 
-    ahead: list[Future[NDArray[Any]]] = [pool.submit(read, b, windows[0]) for b in bands]
-    for following in [*windows[1:], None]:
-        planes = {band: future.result() for band, future in zip(bands, ahead, strict=True)}
-        if following is not None:
-            ahead = [pool.submit(read, band, following) for band in bands]
+    def read(band: str, window: Rows, into: NDArray[Any]) -> NDArray[Any]:
+        inside = Rows(max(window.start, 0), min(window.stop, grid.height))
+        first, last = inside.start - window.start, inside.stop - window.start
+        into[:first] = 0
+        into[last:] = 0
+        source.read(band, inside, into[first:last, : grid.width])
+        return into[: len(window)]
+
+    def ahead(number: int) -> list[Future[NDArray[Any]]]:
+        if number == len(windows):
+            return []
+        planes = store[number % 2]
+        return [pool.submit(read, band, windows[number], planes[band]) for band in dtypes]
+
+    coming = ahead(0)
+    for number in range(len(windows)):
+        planes = {band: future.result() for band, future in zip(dtypes, coming, strict=True)}
+        coming = ahead(number + 1)
         yield planes
 
 
@@ -143,6 +155,28 @@ def _valid_pixels(planes: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
     for band in spectral.OLI_BANDS[1:]:
         least = np.minimum(least, planes[band])
     return np.asarray(least > 0).view(np.uint8)
+
+
+def _mixed(
+    band: str,
+    calibration: Mapping[str, tuple[float, float]],
+    planes: Mapping[str, NDArray[Any]],
+    sin_elevation: float | NDArray[np.float32],
+    scratch: _Scratch,
+) -> NDArray[np.float32]:
+    """Return the reflectance of a Proba-V band at 30 m, in `scratch.sum`."""
+    total: NDArray[np.float32] | None = None
+    for oli, share in spectral.OLI_WEIGHTS[band].items():
+        gain, offset = (share * value for value in calibration[oli])
+        into = (scratch.sum if total is None else scratch.term)[: len(planes[oli])]
+        term = toa_reflectance(planes[oli], gain, offset, sin_elevation, into)
+        if total is None:
+            total = term
+        else:
+            total += term
+    if total is None:
+        raise ValueError(f"no OLI band makes {band}")
+    return total
 
 
 def _sin_elevation(
@@ -219,10 +253,13 @@ def to_blocks(
 
     cuts = list(strips(height, strip_blocks))
     windows = [Rows(3 * rows.start - half, 3 * rows.stop + half) for rows in cuts]
-    extra = [s.band for s in observation.class_sources]
+    dtypes: dict[str, np.dtype[Any]] = dict.fromkeys(spectral.OLI_BANDS, np.dtype(np.uint16))
+    dtypes |= {s.band: s.dtype for s in observation.class_sources}
     if observation.sun_elevation is None:
-        extra.append(spectral.SUN_ZENITH_BAND)
-    bands = list(dict.fromkeys([*spectral.OLI_BANDS, *extra]))
+        dtypes[spectral.SUN_ZENITH_BAND] = np.dtype(np.int16)
+    scratches: SimpleQueue[_Scratch] = SimpleQueue()
+    for _ in range(threads):
+        scratches.put(_Scratch((max(map(len, windows)), 3 * width)))
 
     def convert(
         band: str,
@@ -231,23 +268,27 @@ def to_blocks(
         valid: NDArray[np.uint8],
         rows: slice,
     ) -> NDArray[np.float32]:
-        weights = spectral.OLI_WEIGHTS[band]
-        toa = [
-            toa_reflectance(planes[b], *observation.calibration[b], sin_elevation) for b in weights
-        ]
-        blurred, reached = psf.normalised_blur(
-            weighted_sum(toa, list(weights.values())), valid, kernels[band]
-        )
-        reflectance[band][rows] = blurred
-        if max(int(planes[b].max()) for b in weights) >= SATURATED_DN:
-            high = np.any([planes[b] >= SATURATED_DN for b in weights], axis=0)
+        scratch = scratches.get()
+        try:
+            mixed = _mixed(band, observation.calibration, planes, sin_elevation, scratch)
+            lines = slice(len(mixed))
+            work = scratch.masked[lines], scratch.full[lines]
+            reflectance[band][rows], reached = psf.normalised_blur(
+                mixed, valid, kernels[band], work
+            )
+        finally:
+            scratches.put(scratch)
+        used = [planes[b] for b in spectral.OLI_WEIGHTS[band]]
+        if max(int(plane.max()) for plane in used) >= SATURATED_DN:
+            high = np.any([plane >= SATURATED_DN for plane in used], axis=0)
             inner = high[half : len(high) - half].view(np.uint8)
             saturated[band][rows] = blocks.block_sums(inner)
         return reached
 
     with ThreadPoolExecutor(threads) as pool:
-        reading = _read_strips(source, bands, grid.height, 3 * width, windows, pool)
-        for cut, planes in zip(cuts, reading, strict=True):
+        for cut, planes in zip(
+            cuts, _read_strips(source, dtypes, grid, windows, pool), strict=True
+        ):
             rows = slice(cut.start, cut.stop)
             valid = _valid_pixels(planes)
             sin_elevation = _sin_elevation(observation.sun_elevation, planes, valid)
@@ -287,7 +328,7 @@ def to_probav(
     planes |= {f"saturated {band}": plane for band, plane in result.saturated.items()}
     for number, sums in enumerate(result.classes):
         planes |= {f"{number} {name}": plane for name, plane in sums.items()}
-    shares = regrid.area_average(planes, result.grid, target)
+    shares = regrid.area_average(planes, result.grid, target, threads)
 
     invalid = 1 - shares["valid"] / whole > status.MOST_INVALID
     invalid |= shares["weight"] < status.LEAST_PSF_WEIGHT

@@ -49,29 +49,41 @@ def psf_kernels(scale: float = 1.0, pixel: float = 30.0) -> dict[str, NDArray[np
     return {band: gaussian_kernel(scale * s, pixel, half) for band, s in SIGMA_METRES.items()}
 
 
-def blur(plane: NDArray[Any], kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+def blur(
+    plane: NDArray[Any],
+    kernel: NDArray[np.float32],
+    scratch: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
     """Convolve with the PSF, and keep the centre of every 3 x 3 block of pixels.
 
     `plane` is `(3 * blocks + 2 * half, 3 * columns)`, uint8 or float32, where `kernel` has
     `2 * half + 1` taps: it carries `half` more rows above and below than the blocks cover; beyond
-    the left and right edges it counts as zero. Returns `(blocks, columns)` float32.
+    the left and right edges it counts as zero. Returns `(blocks, columns)` float32. `scratch`, a
+    float32 array of the shape of `plane`, is overwritten; with it, nothing large is allocated.
     """
     half = len(kernel) // 2
-    full = cv2.sepFilter2D(plane, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_CONSTANT)
+    full = cv2.sepFilter2D(
+        plane, cv2.CV_32F, kernel, kernel, dst=scratch, borderType=cv2.BORDER_CONSTANT
+    )
     return np.ascontiguousarray(full[half + 1 : len(full) - half : DECIMATION, 1::DECIMATION])
 
 
 def normalised_blur(
-    values: NDArray[np.float32], valid: NDArray[np.uint8], kernel: NDArray[np.float32]
+    values: NDArray[np.float32],
+    valid: NDArray[np.uint8],
+    kernel: NDArray[np.float32],
+    scratch: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Blur the valid ones of `values` as `blur` does.
 
     `values` is float32 and finite, `valid` uint8 of its shape, 1 where a value counts and 0
     elsewhere. Returns two float32 arrays: the weighted mean of the valid values, NaN where none is
-    in reach, and the kernel's weight on valid pixels, in [0, 1].
+    in reach, and the kernel's weight on valid pixels, in [0, 1]. `scratch` are two float32 arrays
+    of the shape of `values` that are overwritten.
     """
-    total = blur(values * valid, kernel)
-    weight = blur(valid, kernel)
+    masked, full = scratch or (None, None)
+    total = blur(np.multiply(values, valid, out=masked), kernel, full)
+    weight = blur(valid, kernel, full)
     # Weights below a float32 rounding error are no weight.
     reached = weight > 1e-6
     mean = np.full(total.shape, np.nan, np.float32)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,13 +17,15 @@ def toa_reflectance(
     gain: float,
     offset: float,
     sin_sun_elevation: float | NDArray[np.float32],
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Return `(gain * dn + offset) / sin(sun elevation)`, LSDS-1574 section 5.4.
 
     `dn` is `(height, width)` of any numeric dtype; `gain` and `offset` are REFLECTANCE_MULT and
     REFLECTANCE_ADD of the band's MTL entry; `sin_sun_elevation` is one number in (0, 1] or an array
-    of the shape of `dn`. The result is `(height, width)` float32, unitless: 0-1 over most targets,
-    slightly negative over dark water, above 1 over bright cloud. Fill (DN 0) is not treated apart.
+    of the shape of `dn`. The result, stored in `out` if given, is `(height, width)` float32,
+    unitless: 0-1 over most targets, slightly negative over dark water, above 1 over bright cloud.
+    Fill (DN 0) is not treated apart.
 
     Raises `ValueError` for a sun at or below the horizon.
     """
@@ -33,14 +34,14 @@ def toa_reflectance(
             "the sun is at or below the horizon (sin of its elevation "
             f"{np.min(sin_sun_elevation):.4f}): reflectance is undefined, choose a daytime scene"
         )
-    if np.ndim(sin_sun_elevation) == 0:
-        scale = float(sin_sun_elevation)
-        result: NDArray[np.float32] = np.multiply(dn, np.float32(gain / scale), dtype=np.float32)
-        result += np.float32(offset / scale)
-        return result
-    result = np.multiply(dn, np.float32(gain), dtype=np.float32)
-    result += np.float32(offset)
-    result /= sin_sun_elevation
+    of_pixels = np.ndim(sin_sun_elevation) > 0
+    scale = 1.0 if of_pixels else float(sin_sun_elevation)
+    result: NDArray[np.float32] = np.multiply(
+        dn, np.float32(gain / scale), out=out, dtype=np.float32
+    )
+    result += np.float32(offset / scale)
+    if of_pixels:
+        result /= sin_sun_elevation
     return result
 
 
@@ -52,13 +53,3 @@ def sin_elevation_from_zenith(zenith_hundredths: NDArray[np.int16]) -> NDArray[n
     """
     degrees = zenith_hundredths.astype(np.float32) * np.float32(0.01)
     return np.asarray(np.cos(np.deg2rad(degrees)))
-
-
-def weighted_sum(planes: list[NDArray[np.float32]], weights: list[float]) -> NDArray[np.float32]:
-    """Return the sum of `weights[i] * planes[i]`, all `(height, width)` float32."""
-    if len(planes) == 1:
-        return planes[0] if weights[0] == 1 else planes[0] * np.float32(weights[0])
-    total = cv2.addWeighted(planes[0], weights[0], planes[1], weights[1], 0)
-    for plane, weight in zip(planes[2:], weights[2:], strict=True):
-        total = cv2.addWeighted(total, 1, plane, weight, 0)
-    return np.asarray(total, dtype=np.float32)

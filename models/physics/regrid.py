@@ -9,11 +9,11 @@ tolerance, and its kernel follows the chunks that it warps; the tests compare wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
-import cv2
 import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
@@ -33,7 +33,8 @@ _TOLERANCE = 1e-4
 _LOBES = 3
 # Least weight of the kernel on pixels that are not missing.
 _LEAST_WEIGHT = 0.05
-_ROWS_PER_TASK = 32
+# Target rows that a thread works on at a time.
+_ROWS_AT_ONCE = 4
 
 
 def outline(grid: Grid, points: int = _EDGE_POINTS) -> NDArray[np.float64]:
@@ -152,43 +153,148 @@ def _target_pixels_per_source_pixel(source: Grid, target: Grid) -> tuple[float, 
     return float(1 / across), float(1 / down)
 
 
-def _lanczos_taps(
-    centre: NDArray[np.float64], scale: float, length: int
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return the indices of the taps around `centre` and their weights.
+class _Taps(NamedTuple):
+    """Pixels that make a target pixel: `(taps, n)` indices, clipped to the plane, and weights."""
 
-    `centre` is `(n,)` in pixel indices (0 = centre of the first pixel), `scale` at most 1 the
-    inverse width of the kernel. Returns `(taps, n)` indices within [0, `length`) and weights, which
-    are zero for taps outside. `L(u) = sinc(u) sinc(u / 3)` (Duchon 1979), `u = scale * distance`.
+    indices: NDArray[np.intp]
+    weights: NDArray[np.float32]
+
+
+class _Kernel(Protocol):
+    """Weighs the pixels of a line for target pixels between the positions `low` and `high`.
+
+    `reach` is how far from the middle of a target pixel its taps lie at most, in source pixels.
     """
-    reach = _LOBES / scale
-    first = np.ceil(centre - reach)
-    taps = np.arange(int(np.ceil(2 * reach)) + 1)
-    start = (first - centre) * scale
-    u = start + (taps * scale)[:, np.newaxis]
 
-    def sine(divisor: float) -> NDArray[np.float64]:
-        """Return sin(pi u / divisor) by the addition theorem: a sine for each column, not tap."""
-        a, b = np.pi * start / divisor, np.pi * scale * taps / divisor
-        return np.asarray(np.column_stack([np.cos(b), np.sin(b)]) @ [np.sin(a), np.cos(a)])
+    @property
+    def reach(self) -> float:
+        """Return the reach."""
 
-    # Next to u = 0 the quotient loses its digits: the nearest tap is moved away, then set to one.
-    nearest = np.rint(-start / scale).astype(np.intp), np.arange(len(centre))
-    on_centre = np.abs(u[nearest]) < 1e-6
-    squared = u * u
-    squared[nearest] += on_centre
-    weights = sine(1)
-    weights *= sine(_LOBES)
-    weights /= squared
-    weights *= _LOBES / np.pi**2
-    weights[nearest] = np.where(on_centre, 1, weights[nearest])
-    # Only the last taps can lie beyond the kernel.
-    weights[-2:][u[-2:] >= _LOBES] = 0
-    indices = first.astype(np.intp) + taps[:, np.newaxis]
+    def taps(self, low: NDArray[np.float64], high: NDArray[np.float64], length: int) -> _Taps:
+        """Return the taps of `n` target pixels on a line of `length` pixels."""
+
+
+@dataclass(frozen=True)
+class _Lanczos:
+    """`L(u) = sinc(u) sinc(u / 3)` (Duchon 1979), `u = scale * distance`; `scale` at most 1."""
+
+    scale: float
+
+    @property
+    def reach(self) -> float:
+        return _LOBES / self.scale
+
+    def taps(self, low: NDArray[np.float64], high: NDArray[np.float64], length: int) -> _Taps:
+        # Positions are those of edges; pixel k has its centre at k + 1/2.
+        centre = (low + high) / 2 - 0.5
+        first = np.ceil(centre - self.reach)
+        taps = np.arange(int(np.ceil(2 * self.reach)) + 1)
+        start = (first - centre) * self.scale
+        u = start + (taps * self.scale)[:, np.newaxis]
+
+        def sine(divisor: float) -> NDArray[np.float64]:
+            """Return sin(pi u / divisor) by the addition theorem: a sine per pixel, not tap."""
+            a, b = np.pi * start / divisor, np.pi * self.scale * taps / divisor
+            return np.asarray(np.column_stack([np.cos(b), np.sin(b)]) @ [np.sin(a), np.cos(a)])
+
+        # Next to u = 0 the quotient loses its digits: that tap is divided by 1, then set to 1.
+        nearest = np.rint(-start / self.scale).astype(np.intp), np.arange(len(centre))
+        on_centre = np.abs(u[nearest]) < 1e-6
+        squared = u * u
+        squared[nearest] += on_centre
+        weights = sine(1)
+        weights *= sine(_LOBES)
+        weights /= squared
+        weights[nearest] = np.where(on_centre, np.pi**2 / _LOBES, weights[nearest])
+        # Only the last taps can lie beyond the kernel.
+        weights[-2:][u[-2:] >= _LOBES] = 0
+        normalised = weights * (_LOBES / np.pi**2 * self.scale)
+        return _inside(first.astype(np.intp) + taps[:, np.newaxis], normalised, length)
+
+
+@dataclass(frozen=True)
+class _Area:
+    """The share of a target pixel that each source pixel fills; `largest` is its greatest width."""
+
+    largest: float
+
+    @property
+    def reach(self) -> float:
+        return self.largest / 2 + 1
+
+    def taps(self, low: NDArray[np.float64], high: NDArray[np.float64], length: int) -> _Taps:
+        first = np.floor(low)
+        edges = first + np.arange(int(np.ceil(self.largest)) + 1)[:, np.newaxis]
+        overlap = np.minimum(edges + 1, high) - np.maximum(edges, low)
+        weights = np.maximum(overlap, 0) / (high - low)
+        return _inside(edges.astype(np.intp), weights, length)
+
+
+def _inside(indices: NDArray[np.intp], weights: NDArray[np.float64], length: int) -> _Taps:
+    """Give no weight to taps outside of a line of `length` pixels, and clip their indices."""
     if indices[0].min() < 0 or indices[-1].max() >= length:
         weights[(indices < 0) | (indices >= length)] = 0
-        np.clip(indices, 0, length - 1, out=indices)
-    return indices, (weights * scale).astype(np.float32)
+        indices = np.clip(indices, 0, length - 1)
+    return _Taps(indices, weights.astype(np.float32))
+
+
+def _resample(
+    layers: Sequence[NDArray[Any]],
+    support: NDArray[np.bool_],
+    source: Grid,
+    target: Grid,
+    kernels: tuple[_Kernel, _Kernel],
+    threads: int,
+) -> list[NDArray[np.float32]]:
+    """Sum `layers` with the kernels of columns and rows; where `support` is False they are zero.
+
+    Two passes: down the source columns to every target row, then along it; so the axes of the
+    kernel are the source's columns and the target's parallels.
+    """
+    height, width = source.shape
+    down, along = kernels
+    centres = np.arange(width) + 0.5
+    # Rows are followed beyond their ends, for the columns that a kernel reaches there.
+    beyond = _LOBES + 1
+    edges = np.arange(-beyond, target.width + beyond + 1)
+    parallels = _source_positions(source, target, edges, np.arange(target.height + 1))
+    x_edges, _ = _source_positions(
+        source, target, np.arange(target.width + 1), np.arange(target.height) + 0.5
+    )
+    filled = support.any(axis=0)
+    uppermost = np.where(filled, support.argmax(axis=0), height)
+    lowest = np.where(filled, height - support[::-1].argmax(axis=0), -1)
+    flat = [np.ascontiguousarray(layer).ravel() for layer in layers]
+    result = [np.zeros(target.shape, np.float32) for _ in layers]
+
+    def resample(start: int, stop: int) -> None:
+        lines = [np.interp(centres, *(v[row] for v in parallels)) for row in range(start, stop + 1)]
+        low, high = np.stack(lines[:-1]), np.stack(lines[1:])
+        middle = (low + high) / 2
+        near = (middle + down.reach >= uppermost) & (middle - down.reach <= lowest)
+        used = np.flatnonzero(near)
+        if not len(used):
+            return
+        row, column = np.divmod(used, width)
+        taps = down.taps(low[near], high[near], height)
+        places = taps.indices * width + column
+        left, right = x_edges[start:stop, :-1], x_edges[start:stop, 1:]
+        seen = (right > column.min() - along.reach) & (left < column.max() + 1 + along.reach)
+        span = slice(seen.any(axis=0).argmax(), seen.shape[1] - seen.any(axis=0)[::-1].argmax())
+        across = along.taps(left[:, span].ravel(), right[:, span].ravel(), width)
+        offsets = width * np.repeat(np.arange(stop - start), span.stop - span.start)
+        across_places = across.indices + offsets
+        for layer, into in zip(flat, result, strict=True):
+            column_sums = np.zeros((stop - start, width), np.float32)
+            values = layer.take(places).astype(np.float32, copy=False)
+            column_sums[row, column] = np.einsum("tc,tc->c", taps.weights, values)
+            sums = np.einsum("tc,tc->c", across.weights, column_sums.take(across_places))
+            into[start:stop, span] = sums.reshape(stop - start, -1)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for task in [pool.submit(resample, *rows) for rows in strips(target.height, _ROWS_AT_ONCE)]:
+            task.result()
+    return result
 
 
 def lanczos(
@@ -197,93 +303,32 @@ def lanczos(
     """Resample `planes` with a Lanczos-3 kernel as wide as the coarser of the two pixels.
 
     `planes` maps names to `(height, width)` float32 on `source`; a pixel that is NaN in one of them
-    is missing: it is left out and the rest of the kernel is normalised. Two passes: down the source
-    columns to every target row, then along it; so the kernel's axes are the source's columns
-    and the target's parallels. Returns float32 arrays on `target`, NaN where too
-    little was in reach.
+    is missing: it is left out and the rest of the kernel is normalised. Returns float32 arrays on
+    `target`, NaN where too little was in reach.
     """
-    height, width = source.shape
-    scale_x, scale_y = (min(s, 1.0) for s in _target_pixels_per_source_pixel(source, target))
-    # Positions a kernel's reach beyond both ends of a row, for the columns that lie there.
-    beyond = int(np.ceil(_LOBES + 1))
-    columns = np.arange(-beyond, target.width + beyond) + 0.5
-    xs, ys = _source_positions(source, target, columns, np.arange(target.height) + 0.5)
-    # From corners to the centres of pixels.
-    xs, ys = xs - 0.5, ys - 0.5
-
-    missing = np.any([np.isnan(plane) for plane in planes.values()], axis=0)
-    layers = [np.where(missing, np.float32(0), plane) for plane in planes.values()]
-    layers.append((~missing).astype(np.float32))
-    result = {name: np.full(target.shape, np.nan, np.float32) for name in planes}
-    all_columns = np.arange(width)
-
-    def resample(start: int, stop: int) -> None:
-        for row in range(start, stop):
-            y_of_column = np.interp(all_columns, xs[row], ys[row])
-            indices, weights = _lanczos_taps(y_of_column, scale_y, height)
-            inside = np.flatnonzero(weights.any(axis=0))
-            if not len(inside):
-                continue
-            part = slice(inside[0], inside[-1] + 1)
-            flat = indices[:, part] * width + all_columns[part]
-            down = np.zeros((len(layers), width), np.float32)
-            for layer, into in zip(layers, down, strict=True):
-                into[part] = np.einsum("tc,tc->c", weights[:, part], layer.ravel().take(flat))
-            indices, weights = _lanczos_taps(xs[row, beyond:-beyond], scale_x, width)
-            *values, weight = (
-                np.einsum("tc,tc->c", weights, layer.take(indices)) for layer in down
-            )
-            reached = weight > _LEAST_WEIGHT
-            for plane, value in zip(result.values(), values, strict=True):
-                np.divide(value, weight, out=plane[row], where=reached)
-
-    with ThreadPoolExecutor(threads) as pool:
-        tasks = [pool.submit(resample, *rows) for rows in strips(target.height, _ROWS_PER_TASK)]
-        for task in tasks:
-            task.result()
-    return result
+    x, y = (_Lanczos(min(s, 1.0)) for s in _target_pixels_per_source_pixel(source, target))
+    present = ~np.any([np.isnan(plane) for plane in planes.values()], axis=0)
+    layers = [np.where(present, plane, np.float32(0)) for plane in planes.values()]
+    layers.append(present.astype(np.float32))
+    *sums, weight = _resample(layers, present, source, target, (y, x), threads)
+    weight[weight <= _LEAST_WEIGHT] = np.nan
+    return {name: total / weight for name, total in zip(planes, sums, strict=True)}
 
 
 def area_average(
-    planes: Mapping[str, NDArray[Any]], source: Grid, target: Grid
+    planes: Mapping[str, NDArray[Any]], source: Grid, target: Grid, threads: int = 1
 ) -> dict[str, NDArray[np.float32]]:
     """Average `planes` over the area of each target pixel, counting zero beyond their edges.
 
-    `planes` maps names to `(height, width)` uint8 or float32 on `source`, without NaN. A target
-    pixel is the source rectangle between the middles of its edges. Summed-area tables (Crow 1984,
-    doi 10.1145/800031.808600), interpolated linearly, give the exact integral over it. Returns
+    `planes` maps names to `(height, width)` of any real dtype on `source`, without NaN. Returns
     float32 arrays on `target`, within the range of the input and zero.
     """
-    height, width = source.shape
-    edge_columns, edge_rows = np.arange(target.width + 1.0), np.arange(target.height + 1.0)
-    x, _ = _source_positions(source, target, edge_columns, edge_rows[:-1] + 0.5)
-    _, y = _source_positions(source, target, edge_columns[:-1] + 0.5, edge_rows)
-    left, right, top, bottom = x[:, :-1], x[:, 1:], y[:-1], y[1:]
-    area = (right - left) * (bottom - top)
-
-    def split(
-        position: NDArray[np.float64], length: int
-    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        clipped = np.clip(position, 0, length)
-        whole = np.minimum(clipped.astype(np.intp), length - 1)
-        return whole, clipped - whole
-
-    corners = [
-        (sign, *split(row, height), *split(column, width))
-        for sign, row, column in (
-            (1, bottom, right), (-1, bottom, left), (-1, top, right), (1, top, left)
-        )
-    ]  # fmt: skip
-    result = {}
-    for name, plane in planes.items():
-        total = np.zeros(target.shape)
-        if plane.any():
-            table = cv2.integral(plane, sdepth=cv2.CV_64F).ravel()
-            for sign, row, down, column, across in corners:
-                at = row * (width + 1) + column
-                upper = table[at] * (1 - across) + table[at + 1] * across
-                at += width + 1
-                lower = table[at] * (1 - across) + table[at + 1] * across
-                total += sign * (upper * (1 - down) + lower * down)
-        result[name] = (np.maximum(total, 0) / area).astype(np.float32)
-    return result
+    # Pixels of a longitude-latitude grid differ by a few percent within a scene.
+    x, y = (_Area(1.2 / s) for s in _target_pixels_per_source_pixel(source, target))
+    varying = {name: plane for name, plane in planes.items() if plane.any()}
+    support = np.zeros(source.shape, bool)
+    for plane in varying.values():
+        support |= plane != 0
+    averaged = _resample(list(varying.values()), support, source, target, (y, x), threads)
+    zeros = np.zeros(target.shape, np.float32)
+    return dict.fromkeys(planes, zeros) | dict(zip(varying, averaged, strict=True))

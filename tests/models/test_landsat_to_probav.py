@@ -20,8 +20,8 @@ class Arrays:
     def __init__(self, bands):
         self.bands = bands
 
-    def read(self, band, rows: Rows):
-        return self.bands[band][rows.start : rows.stop]
+    def read(self, band, rows: Rows, out):
+        out[...] = self.bands[band][rows.start : rows.stop]
 
 
 def grid_of(shape, crs=UTM, left=650_000, top=5_300_010):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.physics.reflectance import sin_elevation_from_zenith, toa_reflectance, weighted_sum
+from models.physics.reflectance import sin_elevation_from_zenith, toa_reflectance
 from models.physics.spectral import OLI_WEIGHTS, PROBAV_BANDS
 
 
@@ -33,8 +33,3 @@ def test_each_probav_band_is_a_mean_of_oli_bands():
     assert tuple(OLI_WEIGHTS) == PROBAV_BANDS
     for weights in OLI_WEIGHTS.values():
         assert sum(weights.values()) == pytest.approx(1, abs=1e-12)
-
-
-def test_weighted_sum_of_three_planes():
-    planes = [np.full((2, 3), value, np.float32) for value in (1, 10, 100)]
-    np.testing.assert_allclose(weighted_sum(planes, [0.5, 0.25, 0.01]), 4.0, rtol=1e-6)
