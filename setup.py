@@ -1,9 +1,13 @@
-"""Maps the source folders to import packages: `io/scenes` is `scenes`, `checkpoints` ships inside `models`."""
+"""Maps folders to import packages: `io/scenes` is `scenes`, `checkpoints` is in `models`."""
 
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["pipelines*", "models*"]), *find_packages("io"), "models.checkpoints"],
+    packages=[
+        *find_packages(include=["pipelines*", "models*"]),
+        *find_packages("io"),
+        "models.checkpoints",
+    ],
     package_dir={"scenes": "io/scenes", "models.checkpoints": "checkpoints"},
     package_data={"": ["py.typed"], "models.checkpoints": ["*.toml", "*.json", "*.h5"]},
 )

@@ -1,1 +1,1 @@
-"""The science on arrays: sensor physics, scene simulation, networks, training, inference, metrics."""
+"""The science on arrays: sensor physics and scene simulation."""

@@ -22,7 +22,6 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from spectral.io import envi
 
 from scenes.archive import Product, open_product
 from scenes.geotiff import (
@@ -204,6 +203,8 @@ def _find_38cloud(scene: LandsatScene) -> tuple[Product, str]:
 
 def _open_envi(product: Product, name: str, kind: LabelKind) -> Labels:
     """Read the ENVI header of `name` (one band of bytes; byte order is of no matter)."""
+    from spectral.io import envi  # takes as long to import as all of GDAL
+
     header_name = _header(name)
     with tempfile.NamedTemporaryFile(suffix=".hdr") as copy:  # spectral reads files only
         copy.write(product.read_bytes(header_name))

@@ -75,9 +75,10 @@ class Observation:
 class Blocks:
     """The 90 m result: one value for each 3 x 3 block of 30 m pixels.
 
-    `reflectance`: float32 by Proba-V band, NaN out of reach of valid pixels. `psf_weight`: float32,
-    the least weight of any band's PSF on valid pixels. `valid` and `saturated` (by band): uint8
-    counts of pixels, 0-9. `classes`: sums by source and class, of one dtype per source.
+    `reflectance`: float32 by Proba-V band, 0 out of reach of valid pixels. `psf_weight`: float32,
+    the least weight of any band's PSF on valid pixels, 0 where they are out of reach. `valid` and
+    `saturated` (by band): uint8 counts of pixels, 0-9. `classes`: sums by source and class, of one
+    dtype per source.
     """
 
     grid: Grid
@@ -246,8 +247,8 @@ def to_blocks(
         blocks.pack(s.tables) if s.kernel is not None else np.zeros(0, np.uint32)
         for s in observation.class_sources
     ]
-    reflectance = {b: np.full(coarse.shape, np.nan, np.float32) for b in spectral.PROBAV_BANDS}
-    weight = np.ones(coarse.shape, np.float32)
+    reflectance = {b: np.empty(coarse.shape, np.float32) for b in spectral.PROBAV_BANDS}
+    weight = np.empty(coarse.shape, np.float32)
     valid_count = np.zeros(coarse.shape, np.uint8)
     saturated = {b: np.zeros(coarse.shape, np.uint8) for b in spectral.PROBAV_BANDS}
 
@@ -302,6 +303,10 @@ def to_blocks(
             ]
             valid_count[rows] = blocks.block_sums(valid[half : len(valid) - half])
             weight[rows] = np.minimum.reduce([future.result() for future in converted])
+            # The widest PSF reaches further than the others.
+            lost = weight[rows] == 0
+            for plane in reflectance.values():
+                plane[rows][lost] = 0
             for into, future in zip(classes, counted, strict=True):
                 for name, sums in future.result().items():
                     into[name][rows] = sums
@@ -332,7 +337,9 @@ def to_probav(
 
     invalid = 1 - shares["valid"] / whole > status.MOST_INVALID
     invalid |= shares["weight"] < status.LEAST_PSF_WEIGHT
-    reflectance = regrid.lanczos(result.reflectance, result.grid, target, threads)
+    reflectance = regrid.lanczos(
+        result.reflectance, result.psf_weight == 0, result.grid, target, threads
+    )
     for plane in reflectance.values():
         invalid |= np.isnan(plane)
     if invalid.all():

@@ -24,6 +24,9 @@ SIGMA_METRES: Mapping[str, float] = {
 # The published kernel has 15 x 15 pixels of 30 m, and every third pixel is kept.
 HALF_KERNEL = 7
 DECIMATION = 3
+# Columns of blocks that are blurred together: where all or none of them are valid, which is nearly
+# everywhere in a scene, most of the work falls away.
+_BLOCKS_AT_ONCE = 256
 
 
 def gaussian_kernel(sigma: float, pixel: float, half: int) -> NDArray[np.float32]:
@@ -65,7 +68,8 @@ def blur(
     full = cv2.sepFilter2D(
         plane, cv2.CV_32F, kernel, kernel, dst=scratch, borderType=cv2.BORDER_CONSTANT
     )
-    return np.ascontiguousarray(full[half + 1 : len(full) - half : DECIMATION, 1::DECIMATION])
+    kept = full[half + 1 : len(full) - half : DECIMATION, 1::DECIMATION]
+    return np.array(kept, dtype=np.float32)
 
 
 def normalised_blur(
@@ -77,15 +81,35 @@ def normalised_blur(
     """Blur the valid ones of `values` as `blur` does.
 
     `values` is float32 and finite, `valid` uint8 of its shape, 1 where a value counts and 0
-    elsewhere. Returns two float32 arrays: the weighted mean of the valid values, NaN where none is
+    elsewhere. Returns two float32 arrays: the weighted mean of the valid values, 0 where none is
     in reach, and the kernel's weight on valid pixels, in [0, 1]. `scratch` are two float32 arrays
     of the shape of `values` that are overwritten.
     """
-    masked, full = scratch or (None, None)
-    total = blur(np.multiply(values, valid, out=masked), kernel, full)
-    weight = blur(valid, kernel, full)
-    # Weights below a float32 rounding error are no weight.
-    reached = weight > 1e-6
-    mean = np.full(total.shape, np.nan, np.float32)
-    np.divide(total, weight, out=mean, where=reached)
-    return mean, np.where(reached, np.minimum(weight, 1), np.float32(0))
+    half = len(kernel) // 2
+    blocks, columns = (len(values) - 2 * half) // DECIMATION, values.shape[1] // DECIMATION
+    mean = np.zeros((blocks, columns), np.float32)
+    weight = np.zeros((blocks, columns), np.float32)
+    masked, full = scratch or (np.empty_like(values), np.empty_like(values))
+    # Whole blocks that hold the kernel's half.
+    halo = -(-half // DECIMATION)
+    for start in range(0, columns, _BLOCKS_AT_ONCE):
+        stop = min(start + _BLOCKS_AT_ONCE, columns)
+        left, right = max(start - halo, 0), min(stop + halo, columns)
+        pixels = slice(DECIMATION * left, DECIMATION * right)
+        inner = slice(start - left, stop - left)
+        present = valid[:, pixels]
+        if not present.any():
+            continue
+        work = full[:, : DECIMATION * (right - left)]
+        if present.all() and start - left == right - stop == halo:
+            mean[:, start:stop] = blur(values[:, pixels], kernel, work)[:, inner]
+            weight[:, start:stop] = 1
+            continue
+        product = np.multiply(values[:, pixels], present, out=masked[:, : work.shape[1]])
+        total = blur(product, kernel, work)[:, inner]
+        reached = blur(present, kernel, work)[:, inner]
+        # Weights below a float32 rounding error are no weight.
+        some = reached > 1e-6
+        np.divide(total, reached, out=mean[:, start:stop], where=some)
+        np.minimum(reached, 1, out=weight[:, start:stop], where=some)
+    return mean, weight

@@ -298,18 +298,21 @@ def _resample(
 
 
 def lanczos(
-    planes: Mapping[str, NDArray[np.float32]], source: Grid, target: Grid, threads: int = 1
+    planes: Mapping[str, NDArray[np.float32]],
+    missing: NDArray[np.bool_],
+    source: Grid,
+    target: Grid,
+    threads: int = 1,
 ) -> dict[str, NDArray[np.float32]]:
     """Resample `planes` with a Lanczos-3 kernel as wide as the coarser of the two pixels.
 
-    `planes` maps names to `(height, width)` float32 on `source`; a pixel that is NaN in one of them
-    is missing: it is left out and the rest of the kernel is normalised. Returns float32 arrays on
-    `target`, NaN where too little was in reach.
+    `planes` maps names to `(height, width)` float32 on `source`, which are 0 where `missing` is
+    True: there a pixel is left out, and the rest of the kernel is normalised. Returns float32
+    arrays on `target`, NaN where too little was in reach.
     """
     x, y = (_Lanczos(min(s, 1.0)) for s in _target_pixels_per_source_pixel(source, target))
-    present = ~np.any([np.isnan(plane) for plane in planes.values()], axis=0)
-    layers = [np.where(present, plane, np.float32(0)) for plane in planes.values()]
-    layers.append(present.astype(np.float32))
+    present = ~missing
+    layers = [*planes.values(), present]
     *sums, weight = _resample(layers, present, source, target, (y, x), threads)
     weight[weight <= _LEAST_WEIGHT] = np.nan
     return {name: total / weight for name, total in zip(planes, sums, strict=True)}

@@ -73,8 +73,10 @@ def probav_image(
     coarse = grid.coarsened(psf.DECIMATION)
     moved = Affine.translation(*shift) * coarse.transform
     blurred = {b: _blurred(planes[b], kernels[b]) for b in psf.SIGMA_METRES}
-    image = regrid.lanczos(blurred, Grid(coarse.shape, moved, grid.crs), target, threads)
-    areas = regrid.area_average(_shares(classes), coarse, target)
+    nothing_missing = np.zeros(coarse.shape, bool)
+    placed = Grid(coarse.shape, moved, grid.crs)
+    image = regrid.lanczos(blurred, nothing_missing, placed, target, threads)
+    areas = regrid.area_average(_shares(classes), coarse, target, threads)
     outside = areas.pop("all") < _COVERED
     toa = probav_noise(image, recipe.seed)
     for plane in [*toa.values(), *areas.values()]:

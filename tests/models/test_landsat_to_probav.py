@@ -137,7 +137,8 @@ def test_the_published_code_away_from_fill(shared):
 
     def error(shift):
         source = Grid(golden["psf90"].shape[:2], Affine(a, 0, c - shift, 0, e, f + shift), grid.crs)
-        theirs = regrid.lanczos(planes, source, view.grid)
+        missing = np.zeros(source.shape, bool)
+        theirs = regrid.lanczos(planes, missing, source, view.grid)
         # The kernel reaches 3 pixels and a half, the published zero fill as far again.
         clean = minimum_filter(~view.invalid, size=9, mode="constant")
         assert clean.sum() > 300
