@@ -27,7 +27,7 @@ lint: install
 	$(BIN)/mypy
 
 quick: install
-	$(BIN)/pytest -q -n 2
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import bisect
 import io
-import zlib
+from zlib_ng import zlib_ng as zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -171,7 +171,7 @@ class GzipStream(io.RawIOBase):
         """Inflate up to `PLAIN_CHUNK` bytes into the chunk; keep what is left of `packed`."""
         try:
             self._chunk = self._state.decompress(packed, PLAIN_CHUNK)
-        except zlib.error as error:
+        except zlib.error as error:  # type: ignore[misc]
             raise OSError(f"{self._file} is damaged ({error}): fetch it again") from error
         self._between = self._state.eof
         self._ahead = self._state.unused_data if self._between else self._state.unconsumed_tail
