@@ -34,12 +34,11 @@ __all__ = [
 ]
 
 # https://gdal.org/en/stable/user/configoptions.html: nothing is written beside inputs, and nothing
-# beside them is read; rows that are not compressed go past the block cache.
+# beside them is read.
 GDAL_OPTIONS: dict[str, Any] = {
     "CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO",
     "GDAL_PAM_ENABLED": "NO",
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GTIFF_DIRECT_IO": "YES",
 }
 # Block rows of each file that the block cache holds: a strip that is no higher than a block touches
 # two, and the next strip begins in the second. Never less or more than so many bytes, whatever the
