@@ -15,7 +15,7 @@ class Demo(luigi.Task):
     """Simulate a scene, convert it to Proba-V, and draw both."""
 
     outfolder: str = luigi.Parameter(default="demo", description="folder of the products")
-    seed: int = luigi.IntParameter(default=1, description="what the scene is drawn from")
+    seed: int = luigi.IntParameter(default=14, description="what the scene is drawn from")
     size: str = luigi.Parameter(default="1536", description="pixels of the scene, of 30 m")
 
     def requires(self) -> SimulateScenes:
