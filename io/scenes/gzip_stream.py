@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import bisect
 import io
-from zlib_ng import zlib_ng as zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+
+from zlib_ng import zlib_ng as zlib
 
 __all__ = ["GzipStream", "RestartPoints"]
 
