@@ -12,14 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.physics import regrid, spectral, status
-from models.physics.blocks import LABEL_KERNEL, UNIFORM
-from models.physics.landsat_to_probav import (
-    ClassSource,
-    Observation,
-    ProbaVView,
-    to_blocks,
-    to_probav,
-)
+from models.physics.blocks import LABEL_KERNEL
+from models.physics.coarsen import to_blocks
+from models.physics.landsat_to_probav import ProbaVView, to_probav
+from models.physics.observation import ClassSource, Observation
 from scenes import probav_layout
 from scenes.grid import Grid, Rows
 from scenes.labels import CLOUDS, LabelClass, LabelKind, Labels, ReadRows, open_labels
@@ -171,9 +167,9 @@ def _class_sources(
         sources.append(ClassSource(_LABELS, tables, "known", kernel))
     if scene.has_qa:
         flags = decode(np.arange(2**16, dtype=np.uint16), scene.metadata.collection)
-        tables = {"known": ~flags["fill"], "cloud": flags["cloud"] | flags["cirrus"]}
+        tables = {"cloud": flags["cloud"] | flags["cirrus"]}
         tables |= {name: flags[name] for name in ("shadow", "snow", "water") if name in flags}
-        sources.append(ClassSource(_QUALITY, tables, "known", UNIFORM))
+        sources.append(ClassSource(_QUALITY, tables))
     return sources
 
 

@@ -1,8 +1,8 @@
 """Classes of 30 m pixels counted in blocks of 3 x 3.
 
 Class codes are never resampled: each class becomes a binary plane, and the planes are summed. Up to
-eight planes travel in one 32-bit word, four bits each: a block of nine pixels counts to 9, and the
-label kernel, in halves, to 15.
+eight planes travel in one word, four bits each: a block of nine pixels counts to 9, and the label
+kernel, in halves, to 15.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ _BITS = 4
 _MOST_PLANES = 32 // _BITS
 
 
-def pack(tables: Mapping[str, NDArray[np.bool_]]) -> NDArray[np.uint32]:
-    """Pack membership tables into one look-up table of 32-bit words.
+def pack(tables: Mapping[str, NDArray[np.bool_]]) -> NDArray[Any]:
+    """Pack membership tables into one look-up table of words.
 
-    `tables` maps a class name to `(codes,)` bool: is code `i` of that class. Returns `(codes,)`
-    uint32 with four bits a class, in the order of `tables`. Raises `ValueError` for more than 8.
+    `tables` maps a class name to `(codes,)` bool: is code `i` of that class. Returns `(codes,)` of
+    four bits a class, in the order of `tables`, in the smallest of uint8, uint16 and uint32 that
+    holds them. Raises `ValueError` for more than 8 classes.
     """
     if len(tables) > _MOST_PLANES:
         raise ValueError(f"at most {_MOST_PLANES} classes fit one word, not {len(tables)}")
     words = [np.uint32(1 << _BITS * i) * t.astype(np.uint32) for i, t in enumerate(tables.values())]
-    return np.asarray(np.sum(words, axis=0, dtype=np.uint32))
+    smallest = np.min_scalar_type(2 ** (_BITS * len(tables)) - 1)
+    return np.asarray(np.sum(words, axis=0), dtype=smallest)
 
 
 def block_sums(plane: NDArray[Any], kernel: Sequence[Sequence[int]] = UNIFORM) -> NDArray[Any]:
@@ -56,9 +58,10 @@ def block_sums(plane: NDArray[Any], kernel: Sequence[Sequence[int]] = UNIFORM) -
     return np.asarray(edge[:, 0::3] + centre[:, 1::3] + edge[:, 2::3])
 
 
-def unpack(words: NDArray[np.uint32], names: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
-    """Split packed sums, `(rows, columns)` uint32, into one uint8 array for each name."""
+def unpack(words: NDArray[Any], names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Split packed sums, `(rows, columns)` of words, into one uint8 array for each name."""
+    word = words.dtype.type
     return {
-        name: ((words >> np.uint32(_BITS * i)) & np.uint32(2**_BITS - 1)).astype(np.uint8)
+        name: ((words >> word(_BITS * i)) & word(2**_BITS - 1)).astype(np.uint8)
         for i, name in enumerate(names)
     }

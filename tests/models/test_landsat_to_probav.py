@@ -6,7 +6,9 @@ from scipy.ndimage import minimum_filter
 
 from models.physics import regrid, spectral
 from models.physics.blocks import LABEL_KERNEL
-from models.physics.landsat_to_probav import ClassSource, Observation, to_blocks, to_probav
+from models.physics.coarsen import to_blocks
+from models.physics.landsat_to_probav import to_probav
+from models.physics.observation import ClassSource, Observation
 from scenes.grid import Affine, Grid, Rows
 
 STEP = 1 / 336
