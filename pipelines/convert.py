@@ -123,14 +123,16 @@ class ConvertPV(ProductTask):
             "gsd": _GSD[self.resolution],
             **projection(done.grid),
         }
+        extensions = [PROJECTION_EXTENSION]
         if done.cloud_cover is not None:
             properties["eo:cloud_cover"] = round(done.cloud_cover, 2)
+            extensions.append(EO_EXTENSION)
         return Description(
             id=work.stem,
             acquired=metadata.acquired,
             geometry=footprint(done.outline),
             properties=properties,
-            extensions=(EO_EXTENSION, PROJECTION_EXTENSION),
+            extensions=tuple(extensions),
             files={"": Described(roles=("data", "reflectance"), title="Proba-V L2A")},
         )
 

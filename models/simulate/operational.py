@@ -97,11 +97,10 @@ def landsat_mask(
     return OperationalMask(cloud, wide, shadow, snow & ~cloud, water, cirrus, confidence)
 
 
-def probav_mask(planes: Mapping[str, Floats], sun_azimuth: float) -> NDArray[np.uint8]:
-    """Return the class of the status map of each pixel, `(height, width)` uint8.
+def probav_mask(planes: Mapping[str, Floats], sun_azimuth: float) -> dict[str, Bools]:
+    """Return disjoint masks "undefined", "cloud", "snow" and "shadow"; the rest is clear.
 
-    0 clear, 1 shadow, 2 undefined, 3 cloud, 4 snow (facts of the Proba-V status map); `planes` are
-    the four bands' TOA reflectance, NaN where there is none.
+    `planes` are the four bands' TOA reflectance, `(height, width)`, NaN where there is none.
     """
     blue, red, nir, swir = (planes[b] for b in ("BLUE", "RED", "NIR", "SWIR"))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -109,17 +108,18 @@ def probav_mask(planes: Mapping[str, Floats], sun_azimuth: float) -> NDArray[np.
         cloud = (blue > _PROBAV_BLUE) & (swir > _PROBAV_SWIR)
         snow = (ndsi > 0.45) & (red > 0.3) & (nir > 0.2) & (swir < 0.2)
         dark = nir < 0.15
+    undefined = ~np.isfinite(blue + red + nir + swir)
     cloud &= ~snow
     azimuth = math.radians(sun_azimuth)
     cast = np.zeros(cloud.shape, bool)
     for step in (1, 2, 3, 4):
         _overlay(cast, cloud, (step * math.cos(azimuth), -step * math.sin(azimuth)))
-    classes = np.zeros(blue.shape, np.uint8)
-    classes[cast & dark] = 1
-    classes[snow] = 4
-    classes[cloud] = 3
-    classes[~np.isfinite(blue + red + nir + swir)] = 2
-    return classes
+    return {
+        "undefined": undefined,
+        "cloud": cloud & ~undefined,
+        "snow": snow & ~cloud & ~undefined,
+        "shadow": cast & dark & ~snow & ~cloud & ~undefined,
+    }
 
 
 def _overlay(target: Bools, plane: Bools, offset: tuple[float, float]) -> None:

@@ -22,7 +22,7 @@ from models.simulate.scene import Scene, TruthClass
 from models.simulate.sensors import probav_noise
 from scenes.grid import Affine, Grid, strips
 
-__all__ = ["ProbaVView", "probav_image"]
+__all__ = ["SimulatedProbaV", "probav_image"]
 
 # A pixel has a value where this share of its area was simulated.
 _COVERED = 0.98
@@ -33,18 +33,17 @@ _BEYOND = 255
 
 
 @dataclass(frozen=True)
-class ProbaVView:
+class SimulatedProbaV:
     """What Proba-V delivers and what was there; arrays are `(height, width)` of `grid`.
 
-    `toa`: float32 reflectance by band, NaN outside the scene. `status`: uint8 class of the
-    simulated operational mask (0 clear, 1 shadow, 2 undefined, 3 cloud, 4 snow). `fractions`:
-    float32 area fractions of "cloud" (tau >= 0.3), "thick", "shadow", "snow", "water" and "ignore"
-    (tau 0.1-0.3), NaN outside the scene.
+    `toa`: float32 reflectance by band, NaN outside the scene. `classes`: the simulated operational
+    mask, see `probav_mask`. `fractions`: float32 area fractions of "cloud" (tau >= 0.3), "thick",
+    "shadow", "snow", "water" and "ignore" (tau 0.1-0.3), NaN outside the scene.
     """
 
     grid: Grid
     toa: dict[str, Floats]
-    status: NDArray[np.uint8]
+    classes: dict[str, NDArray[np.bool_]]
     fractions: dict[str, Floats]
 
 
@@ -55,7 +54,7 @@ def probav_image(
     grid: Grid,
     step: float,
     threads: int = 1,
-) -> ProbaVView:
+) -> SimulatedProbaV:
     """Return the Proba-V view of `scene` on the grid of `step` degrees that covers it.
 
     `planes` are the four bands at 30 m times `PROBAV_SCALE` and `classes` the truth of
@@ -81,7 +80,7 @@ def probav_image(
     toa = probav_noise(image, recipe.seed)
     for plane in [*toa.values(), *areas.values()]:
         plane[outside | ~np.isfinite(image["RED"])] = np.nan
-    return ProbaVView(target, toa, probav_mask(toa, scene.probav_view.sun_azimuth), areas)
+    return SimulatedProbaV(target, toa, probav_mask(toa, scene.probav_view.sun_azimuth), areas)
 
 
 def _blurred(counts: NDArray[np.uint16], kernel: NDArray[np.float32]) -> Floats:

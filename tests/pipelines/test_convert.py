@@ -1,5 +1,6 @@
 """`ConvertPV` on files, through the task and through the command line."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -7,8 +8,10 @@ import tarfile
 from pathlib import Path
 
 import h5py
+import jsonschema
 import luigi
 import numpy as np
+import pystac
 import pytest
 import rasterio
 from affine import Affine
@@ -284,3 +287,23 @@ def test_a_scene_across_the_antimeridian(scene, tmp_path):
         assert np.isfinite(opened.reflectance("NIR", Rows(5, 6))).mean() > 0.9
     said = refused(scene, tmp_path / "other", "--grid", "scene")
     assert "antimeridian" in said
+
+
+def test_the_record_is_a_stac_item(scene, tmp_path):
+    product = convert(scene, tmp_path / "out")
+    item = json.loads(product.with_name(product.name + ".json").read_text())
+    pystac.Item.from_dict(item)
+    assert item["properties"]["datetime"].startswith("2013-07-07T10:17:42")
+    assert item["properties"]["platform"] == "landsat-8"
+    # The western 50 of 130 columns are cloud.
+    assert item["properties"]["eo:cloud_cover"] == pytest.approx(100 * 50 / 130, abs=5)
+    west, south, east, north = item["bbox"]
+    assert 8 < west < east < 9 and 50 < south < north < 51
+    (asset,) = item["assets"].values()
+    assert asset["file:size"] == product.stat().st_size
+    schemas = Path(__file__).resolve().parents[2] / ".." / "shared" / "stac_schemas"
+    if not schemas.is_dir():
+        pytest.skip("the folder of STAC schemas is not here")
+    for name in ("eo", "projection"):
+        schema = json.loads((schemas / f"{name}.json").read_text())
+        jsonschema.Draft7Validator(schema).validate(item)

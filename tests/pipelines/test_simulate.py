@@ -86,7 +86,7 @@ def test_proba_v_sees_the_same_ground_as_landsat(tmp_path: Path) -> None:
     from models.simulate.observation import observe
     from models.simulate.probav import _blurred, probav_image
     from models.simulate.scene import Scene
-    from pipelines.simulate import _PROBAV_STEP, scene_grid
+    from pipelines.simulated_scene import scene_grid
 
     task = SimulateScenes(
         outfolder=str(tmp_path), seed=9, size="300", cloud_cover="0", surface="crop",
@@ -96,7 +96,7 @@ def test_proba_v_sees_the_same_ground_as_landsat(tmp_path: Path) -> None:
     scene = Scene(recipe)
     seen = observe(scene, panchromatic_band=False)
     grid = scene_grid(recipe)
-    view = probav_image(scene, seen.probav, seen.probav_classes, grid, _PROBAV_STEP)
+    view = probav_image(scene, seen.probav, seen.probav_classes, grid, 1 / 336)
     kernel = psf.psf_kernels()["NIR"]
     sine = np.sin(np.deg2rad(recipe.sun_elevation))
     b5 = (2e-5 * seen.bands["B5"] - 0.1) / sine
