@@ -33,8 +33,8 @@ _TOLERANCE = 1e-4
 _LOBES = 3
 # Least weight of the kernel on pixels that are not missing.
 _LEAST_WEIGHT = 0.05
-# Target rows that a thread works on at a time.
-_ROWS_AT_ONCE = 4
+# Taps that a thread works on at a time: more, and the allocator gives the memory back each time.
+_TAPS_AT_ONCE = 270_000
 
 
 def outline(grid: Grid, points: int = _EDGE_POINTS) -> NDArray[np.float64]:
@@ -190,26 +190,27 @@ class _Lanczos:
         first = np.ceil(centre - self.reach)
         taps = np.arange(int(np.ceil(2 * self.reach)) + 1)
         start = (first - centre) * self.scale
-        u = start + (taps * self.scale)[:, np.newaxis]
+        u = start.astype(np.float32) + (taps * np.float32(self.scale))[:, np.newaxis]
 
-        def sine(divisor: float) -> NDArray[np.float64]:
+        def sine(divisor: float) -> NDArray[np.float32]:
             """Return sin(pi u / divisor) by the addition theorem: a sine per pixel, not tap."""
             a, b = np.pi * start / divisor, np.pi * self.scale * taps / divisor
-            return np.asarray(np.column_stack([np.cos(b), np.sin(b)]) @ [np.sin(a), np.cos(a)])
+            left = np.column_stack([np.cos(b), np.sin(b)]).astype(np.float32)
+            return np.asarray(left @ np.stack([np.sin(a), np.cos(a)]).astype(np.float32))
 
-        # Next to u = 0 the quotient loses its digits: that tap is divided by 1, then set to 1.
-        nearest = np.rint(-start / self.scale).astype(np.intp), np.arange(len(centre))
-        on_centre = np.abs(u[nearest]) < 1e-6
-        squared = u * u
-        squared[nearest] += on_centre
         weights = sine(1)
         weights *= sine(_LOBES)
-        weights /= squared
-        weights[nearest] = np.where(on_centre, np.pi**2 / _LOBES, weights[nearest])
+        weights *= np.float32(_LOBES / np.pi**2 * self.scale)
+        u *= u
+        # The tap next to u = 0 needs all digits.
+        nearest = np.rint(-start / self.scale).astype(np.intp), np.arange(len(centre))
+        closest = start + nearest[0] * self.scale
+        u[nearest] = 1
+        weights /= u
+        weights[nearest] = np.sinc(closest) * np.sinc(closest / _LOBES) * self.scale
         # Only the last taps can lie beyond the kernel.
-        weights[-2:][u[-2:] >= _LOBES] = 0
-        normalised = weights * (_LOBES / np.pi**2 * self.scale)
-        return _inside(first.astype(np.intp) + taps[:, np.newaxis], normalised, length)
+        weights[-2:][u[-2:] >= _LOBES**2] = 0
+        return _inside(first.astype(np.intp) + taps[:, np.newaxis], weights, length)
 
 
 @dataclass(frozen=True)
@@ -227,15 +228,15 @@ class _Area:
         edges = first + np.arange(int(np.ceil(self.largest)) + 1)[:, np.newaxis]
         overlap = np.minimum(edges + 1, high) - np.maximum(edges, low)
         weights = np.maximum(overlap, 0) / (high - low)
-        return _inside(edges.astype(np.intp), weights, length)
+        return _inside(edges.astype(np.intp), weights.astype(np.float32), length)
 
 
-def _inside(indices: NDArray[np.intp], weights: NDArray[np.float64], length: int) -> _Taps:
+def _inside(indices: NDArray[np.intp], weights: NDArray[np.float32], length: int) -> _Taps:
     """Give no weight to taps outside of a line of `length` pixels, and clip their indices."""
     if indices[0].min() < 0 or indices[-1].max() >= length:
         weights[(indices < 0) | (indices >= length)] = 0
         indices = np.clip(indices, 0, length - 1)
-    return _Taps(indices, weights.astype(np.float32))
+    return _Taps(indices, weights)
 
 
 def _resample(
@@ -291,8 +292,9 @@ def _resample(
             sums = np.einsum("tc,tc->c", across.weights, column_sums.take(across_places))
             into[start:stop, span] = sums.reshape(stop - start, -1)
 
+    rows_at_once = max(1, int(_TAPS_AT_ONCE / (2 * down.reach * width)))
     with ThreadPoolExecutor(threads) as pool:
-        for task in [pool.submit(resample, *rows) for rows in strips(target.height, _ROWS_AT_ONCE)]:
+        for task in [pool.submit(resample, *rows) for rows in strips(target.height, rows_at_once)]:
             task.result()
     return result
 
