@@ -47,9 +47,15 @@ CACHED_BLOCK_ROWS = 3
 CACHE_BYTES = (16 * 2**20, 256 * 2**20)
 
 
-def gdal_environment() -> contextlib.AbstractContextManager[Any]:
-    """Return the context in which the files of a product are opened."""
-    environment: contextlib.AbstractContextManager[Any] = rasterio.Env(**GDAL_OPTIONS)
+def gdal_environment(product: Product | None = None) -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which the files of a product are opened, and those of `product` read.
+
+    Rows that are not compressed go past the block cache where GDAL itself opens the files.
+    """
+    direct = product is not None and product.opener is None
+    environment: contextlib.AbstractContextManager[Any] = rasterio.Env(
+        **GDAL_OPTIONS, GTIFF_DIRECT_IO="YES" if direct else "NO"
+    )
     return environment
 
 

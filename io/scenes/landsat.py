@@ -93,7 +93,7 @@ class BandReader:
     def __enter__(self) -> BandReader:
         """Open the bands. Raises as `open_scene` does."""
         with contextlib.ExitStack() as stack:
-            stack.enter_context(gdal_environment())
+            stack.enter_context(gdal_environment(self._scene.product))
             for band in self._bands:
                 name = band_file(self._scene.product, self._scene.metadata, band)
                 dataset = stack.enter_context(open_geotiff(self._scene.product, name))
