@@ -77,6 +77,26 @@ def test_border_pixels_are_invalid_by_their_share():
     np.testing.assert_array_equal(row[interior], (share > 0.2)[interior])
 
 
+def test_a_small_hole_makes_its_pixel_invalid_though_the_psf_sees_past_it():
+    shape = (420, 420)
+    where = {"crs": "EPSG:32631", "left": 500_000, "top": 50_010}
+    dn = np.full(shape, 20000, np.uint16)
+    whole = converted(observed(shape, **where), everywhere(dn))
+    row, column = whole.grid.height // 2, whole.grid.width // 2
+    assert not whole.invalid[row, column]
+    lon, lat = whole.grid.transform * (column + 0.5, row + 0.5)
+    (x,), (y,) = proj("EPSG:4326", "EPSG:32631", [lon], [lat])
+    across, down = ~grid_of(shape, **where).transform * (x, y)
+    # A pixel has 331 x 329 m: 5 x 5 pixels of 30 m are 20.7 % of it, 4 x 5 are 16.5 %.
+    top, left = round(down - 2.5), round(across - 2.5)
+    for width, invalid in ((5, True), (4, False)):
+        holed = dn.copy()
+        holed[top : top + 5, left : left + width] = 0
+        view = converted(observed(shape, **where), everywhere(holed))
+        assert view.invalid[row, column] == invalid
+        assert (view.invalid & ~whole.invalid).sum() == invalid
+
+
 def test_strips_threads_and_memory_do_not_show():
     shape = (400, 301)
     rng = np.random.default_rng(0)

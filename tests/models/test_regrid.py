@@ -73,6 +73,17 @@ def test_lanczos_equals_gdal(name, step):
     assert abs(np.mean((ours - theirs)[both])) < 2e-5
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.42, 0.27, 0.09])
+def test_weights_are_those_of_the_formula(scale):
+    low = np.linspace(30, 34, 41)
+    high = low + 1 / scale
+    taps = regrid._Lanczos(scale).taps(low, high, 200)
+    distance = scale * (taps.indices + 0.5 - (low + high) / 2)
+    expected = np.where(np.abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
+    np.testing.assert_allclose(taps.weights, scale * expected, atol=3e-6)
+    np.testing.assert_allclose(taps.weights.sum(axis=0), 1, atol=0.02)
+
+
 @pytest.mark.parametrize("name", ["47N", "1N", "34S"])
 def test_area_average_equals_gdal_and_keeps_the_sum(name):
     source = SCENES[name]

@@ -158,6 +158,17 @@ def test_a_copy_without_times_changes_nothing_and_another_band_does(scene, tmp_p
     assert product.stat().st_mtime_ns != stamp
 
 
+def test_the_quality_band_is_part_of_the_identity(scene, tmp_path):
+    task = ConvertPV(l8img=str(scene), outfolder=str(tmp_path / "out"))
+    convert(scene, tmp_path / "out")
+    assert task.complete()
+    write_band(scene, "BQA", np.full((120, 130), 2720, np.uint16))
+    assert not task.complete()
+    convert(scene, tmp_path / "out")
+    (scene / f"{NAME}_BQA.TIF").unlink()
+    assert not task.complete()
+
+
 def test_every_choice_has_a_name_of_its_own(scene, tmp_path):
     products = {
         convert(scene, tmp_path / "out", **choice).name
