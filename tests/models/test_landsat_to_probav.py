@@ -83,19 +83,20 @@ def test_a_small_hole_makes_its_pixel_invalid_though_the_psf_sees_past_it():
     shape = (420, 420)
     where = {"crs": "EPSG:32631", "left": 500_000, "top": 50_010}
     dn = np.full(shape, 20000, np.uint16)
-    whole = converted(observed(shape, **where), everywhere(dn))
+    whole = converted(observed(shape, **where), everywhere(dn), psf_scale=4.0)
     row, column = whole.grid.height // 2, whole.grid.width // 2
     assert not whole.invalid[row, column]
     lon, lat = whole.grid.transform * (column, row)
     (x,), (y,) = proj("EPSG:4326", "EPSG:32631", [lon], [lat])
     across, down = ~grid_of(shape, **where).transform * (x, y)
     # A pixel has 331 x 329 m: 5 x 5 pixels of 30 m are 20.7 % of it, 4 x 5 are 16.5 %. In its corner,
-    # so that most of the weight that the PSF loses is lost in other pixels.
+    # A pixel has 331 x 329 m: 6 x 6 pixels of 30 m are 29.8 % of it, 4 x 6 are 19.8 %. A wide PSF
+    # spreads the loss over its neighbours, and keeps more than 0.8 of its weight.
     top, left = math.ceil(down), math.ceil(across)
-    for width, invalid in ((5, True), (4, False)):
+    for width, invalid in ((6, True), (4, False)):
         holed = dn.copy()
-        holed[top : top + 5, left : left + width] = 0
-        view = converted(observed(shape, **where), everywhere(holed))
+        holed[top : top + 6, left : left + width] = 0
+        view = converted(observed(shape, **where), everywhere(holed), psf_scale=4.0)
         assert view.invalid[row, column] == invalid
         assert (view.invalid & ~whole.invalid).sum() == invalid
 
