@@ -89,7 +89,6 @@ def test_a_small_hole_makes_its_pixel_invalid_though_the_psf_sees_past_it():
     lon, lat = whole.grid.transform * (column, row)
     (x,), (y,) = proj("EPSG:4326", "EPSG:32631", [lon], [lat])
     across, down = ~grid_of(shape, **where).transform * (x, y)
-    # A pixel has 331 x 329 m: 5 x 5 pixels of 30 m are 20.7 % of it, 4 x 5 are 16.5 %. In its corner,
     # A pixel has 331 x 329 m: 6 x 6 pixels of 30 m are 29.8 % of it, 4 x 6 are 19.8 %. A wide PSF
     # spreads the loss over its neighbours, and keeps more than 0.8 of its weight.
     top, left = math.ceil(down), math.ceil(across)
