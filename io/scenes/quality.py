@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scenes.mtl import Collection
 
-__all__ = ["CONFIDENCES", "FLAGS", "Bits", "confidence", "decode", "saturated", "saturated_bands"]
+__all__ = ["CONFIDENCES", "FLAGS", "Bits", "confidence", "decode", "saturated_bands"]
 
 # Two-bit codes: in Collections 1 and 2 confidences of 0-33, 34-66 and 67-100 %, before them no,
 # maybe, yes; 0 is "not determined".
@@ -109,9 +109,6 @@ RADSAT_BITS = MappingProxyType({f"B{number}": Bits(number - 1) for number in (*r
 # Bits of Collection 1 BQA that count saturated bands: none, 1-2, 3-4, 5 or more.
 C1_SATURATION = Bits(2, width=2)
 
-# Highest DN, where calibration clips (QUANTIZE_CAL_MAX, LSDS-809 and LSDS-1822).
-DN_MAX = 65535
-
 
 def decode(
     qa: NDArray[np.uint16], collection: Collection, names: Iterable[str] | None = None
@@ -136,11 +133,6 @@ def confidence(qa: NDArray[np.uint16], collection: Collection, name: str) -> NDA
     if name not in table:
         raise ValueError(f"{collection} tells no confidence of {name!r}: it has {', '.join(table)}")
     return _field(qa, table[name]).astype(np.uint8)
-
-
-def saturated(dn: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return where DN of a spectral band (any shape) reach 65535, to which calibration clips."""
-    return np.asarray(dn >= DN_MAX)
 
 
 def saturated_bands(radsat: NDArray[np.uint16], bands: Iterable[str]) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from scenes.quality import FLAGS, confidence, decode, saturated, saturated_bands
+from scenes.quality import FLAGS, confidence, decode, saturated_bands
 
 # Values and meanings as USGS publishes them: QA_PIXEL value interpretations (Landsat 8-9 Collection
 # 2), "Landsat Collection 1 Level 1 Quality Assessment Band", and the pre-collection QA band page.
@@ -68,7 +68,6 @@ def test_confidences():
 
 
 def test_saturation():
-    assert saturated(np.array([0, 65534, 65535], np.uint16)).tolist() == [False, False, True]
     radsat = np.array([0b0, 0b1000, 0b1_0000_0000, 0b1000_0000_0000], np.uint16)
     assert saturated_bands(radsat, ("B4",)).tolist() == [False, True, False, False]
     assert saturated_bands(radsat, ("B4", "B9")).tolist() == [False, True, True, False]
