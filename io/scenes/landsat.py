@@ -42,9 +42,9 @@ __all__ = ["ANGLE_SCALE", "BandReader", "LandsatScene", "as_dn", "band_file", "o
 ANGLE_SCALE = 0.01
 REFLECTIVE = tuple(f"B{number}" for number in range(1, 10))
 ANGLES = ("SZA", "SAA", "VZA", "VAA")
-# Fill is DN 0 (LSDS-809 section 4, LSDS-1822 section 4), in the quality band bit 0.
+# Fill is DN 0 (LSDS-809, LSDS-1822), in the quality band bit 0.
 FILL = {"QA": 1}
-# Pixel size in metres of the reflective and, resampled, the thermal bands (LSDS-809 table 2-1).
+# Pixel size in metres of the reflective and, resampled, the thermal bands (LSDS-809).
 PIXEL_SIZE = 30.0
 
 

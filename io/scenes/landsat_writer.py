@@ -120,7 +120,7 @@ def quality_band(masks: QualityMasks, collection: str) -> NDArray[np.uint16]:
     """Return the quality band of a collection, `(height, width)` uint16.
 
     Bits: pre-collection and C1, USGS "Landsat Collection 1 Level-1 Quality Assessment Band" and its
-    predecessor; C2, LSDS-1822 table 3-3.
+    predecessor; C2, LSDS-1822.
     """
     shadow, snow, cirrus = (_yes_no(m) for m in (masks.shadow, masks.snow, masks.cirrus))
     if collection == "C2":

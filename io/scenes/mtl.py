@@ -35,11 +35,11 @@ Collection: TypeAlias = Literal["PRE", "C1", "C2"]
 Spacecraft: TypeAlias = Literal["LANDSAT_8", "LANDSAT_9"]
 Groups: TypeAlias = Mapping[str, Any]
 
-# LSDS-1822 section 3: <product id>_MTL.txt, and the same as JSON.
+# LSDS-1822: <product id>_MTL.txt, and the same as JSON.
 MTL_NAME = re.compile(r"_?MTL\.(txt|json)$", re.IGNORECASE)
 
-# Groups that hold the same keys in the layouts: C2 (LSDS-1822 table 4-1), then C1 and before
-# (LSDS-809 table 4-1). Mixed files are known (Collection 2 with RADIOMETRIC_RESCALING).
+# Groups that hold the same keys in the layouts: C2 (LSDS-1822), then C1 and before
+# (LSDS-809). Mixed files are known (Collection 2 with RADIOMETRIC_RESCALING).
 CONTENTS = ("PRODUCT_CONTENTS", "PRODUCT_METADATA", "METADATA_FILE_INFO")
 IDENTITY = ("PRODUCT_CONTENTS", "METADATA_FILE_INFO", "LEVEL1_PROCESSING_RECORD")
 IMAGE = ("IMAGE_ATTRIBUTES", "PRODUCT_METADATA")
@@ -294,7 +294,7 @@ def _files(groups: Groups, collection: Collection, stem: str) -> Mapping[str, st
 def _grid(groups: Groups) -> Grid | None:
     """Return the grid of the reflective bands, or None where the MTL does not give it whole.
 
-    CORNER_*_PROJECTION_* are centres of the corner pixels (LSDS-1822 section 4), so the outer edge
+    CORNER_*_PROJECTION_* are centres of the corner pixels (LSDS-1822), so the outer edge
     lies half a pixel further out.
     """
     keys = (

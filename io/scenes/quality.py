@@ -4,7 +4,7 @@ Usage: `planes = decode(qa, "C2"); planes["cloud"]`
 
 Sources of the bit tables: pre-collection and Collection 1, mapbox/rio-l8qa `qa_pre.py` and `qa.py`
 after landsat.usgs.gov/collectionqualityband; Collection 2, Landsat 8-9 OLI/TIRS Collection 2
-Level 1 DFCB LSDS-1822, tables of QA_PIXEL and QA_RADSAT.
+Level 1 DFCB LSDS-1822.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Landsat 8 (L8) Data Users Handbook, LSDS-1574, table 6-1: Level-1 bands are stored as 16 bits, and
+# Landsat 8 (L8) Data Users Handbook, LSDS-1574: Level-1 bands are stored as 16 bits, and
 # QUANTIZE_CAL_MAX of every MTL is 65535.
 SATURATED_DN = 65535
 
@@ -19,7 +19,7 @@ def toa_reflectance(
     sin_sun_elevation: float | NDArray[np.float32],
     out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    """Return `(gain * dn + offset) / sin(sun elevation)`, LSDS-1574 section 5.4.
+    """Return `(gain * dn + offset) / sin(sun elevation)`, LSDS-1574.
 
     `dn` is `(height, width)` of any numeric dtype; `gain` and `offset` are REFLECTANCE_MULT and
     REFLECTANCE_ADD of the band's MTL entry; `sin_sun_elevation` is one number in (0, 1] or an array
@@ -48,8 +48,8 @@ def toa_reflectance(
 def sin_elevation_from_zenith(zenith_hundredths: NDArray[np.int16]) -> NDArray[np.float32]:
     """Return the sine of the sun's elevation from a Collection 2 SZA band.
 
-    `zenith_hundredths` is `(height, width)` int16 in units of 0.01 degree (LSDS-1619, table 3-2);
-    the result is float32 of that shape, `cos(zenith)`, in [-1, 1].
+    `zenith_hundredths` is `(height, width)` int16 in units of 0.01 degree, as public readers
+    and the USGS angle tool have it; the result is float32 of that shape, `cos(zenith)`, in [-1, 1].
     """
     degrees = zenith_hundredths.astype(np.float32) * np.float32(0.01)
     return np.asarray(np.cos(np.deg2rad(degrees)))

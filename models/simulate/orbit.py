@@ -17,7 +17,7 @@ __all__ = [
 ]
 
 # Landsat 8 and 9: inclination 98.2 degrees, 233 paths, 98.9 minutes a revolution, 248 rows
-# (USGS Landsat 8 Data Users Handbook, section 2; USGS WRS-2 description).
+# (USGS Landsat 8 Data Users Handbook; USGS WRS-2 description).
 _INCLINATION = 98.2
 _PATHS = 233
 _PERIOD_MINUTES = 98.9

@@ -189,7 +189,7 @@ def _draw_types(seed: int) -> tuple[str, ...]:
 
 def _overpass(day: date, longitude: float) -> datetime:
     # Landsat 8 and 9 cross the equator at 10:12 mean local time, descending (USGS Landsat 8 Data
-    # Users Handbook, section 2); other latitudes lie within a few minutes.
+    # Users Handbook); other latitudes lie within a few minutes.
     hours = (10.2 - longitude / 15) % 24
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     return start + timedelta(seconds=round(hours * 3600))

@@ -24,7 +24,7 @@ MULT, ADD = 2.0e-05, -0.1
 # QUANTIZE_CAL_MIN and QUANTIZE_CAL_MAX of every MTL; 0 is fill.
 _FIRST, _LAST = 1, 65535
 # OLI measures up to a reflectance of 1.2107 with 12 bits on Landsat 8, and all 14 on Landsat 9
-# (Landsat 8 and Landsat 9 Data Users Handbooks, LSDS-1574 and LSDS-2082, section 2).
+# (Landsat 8 and Landsat 9 Data Users Handbooks, LSDS-1574 and LSDS-2082).
 _BITS: Mapping[str, int] = {"landsat8": 12, "landsat9": 14}
 _FULL_RANGE = 1.31
 # Noise of dark scenes in reflectance, 0.0003-0.0006 in all bands (order of Morfitt et al. 2015,

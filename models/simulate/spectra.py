@@ -52,7 +52,7 @@ class Band:
     cloud: str = "visible"
 
 
-# OLI centres: Landsat 8 Data Users Handbook, LSDS-1574, table 2-1. Proba-V centres and widths:
+# OLI centres: Landsat 8 Data Users Handbook, LSDS-1574. Proba-V centres and widths:
 # SNAP's reader (BLUE 462/48, RED 655.5/81, NIR 843/142, SWIR 1599/70 nm). Proba-V's RED and NIR are
 # more than twice as wide as OLI's B4 and B5, so RED takes a part of the red edge and of the green,
 # and NIR a part of the edge and of the water vapour band at 0.82 um.

@@ -25,7 +25,7 @@ from pipelines.product.record import BrokenRecord, read_record
 __all__ = ["Debris", "debris", "publishing", "recover", "sweep", "sweep_once", "temporary"]
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.skysieve-(?:[0-9a-f]{12}|lock)")
-# design.md section 7: without locks, debris is what is older than a day.
+# Without locks, debris is what is older than a day.
 _DEBRIS_AGE_S = 24 * 3600
 
 
