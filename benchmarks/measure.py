@@ -17,17 +17,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Figures:
-    """Median, least and greatest wall time in seconds, and the greatest peak memory in MB."""
+    """Median, least and greatest wall time in seconds, and the greatest peak memory in MiB."""
 
     median: float
     least: float
     greatest: float
-    peak_mb: float
+    peak_mib: float
 
     def __str__(self) -> str:
         """Return the figures as two cells of a Markdown table."""
         seconds = f"{self.median:.2f} s ({self.least:.2f}-{self.greatest:.2f})"
-        return f"{seconds} | {self.peak_mb:.0f} MB"
+        return f"{seconds} | {self.peak_mib:.0f} MiB"
 
 
 def measure(
