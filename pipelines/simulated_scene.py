@@ -13,6 +13,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
+from models.physics.orbit import earth_sun_distance, wrs_path_row
 from models.physics.regrid import outline
 from models.simulate.observation import (
     TAU_SCALE,
@@ -21,7 +22,6 @@ from models.simulate.observation import (
     labels,
     observe,
 )
-from models.simulate.orbit import earth_sun_distance, wrs_path_row
 from models.simulate.probav import SimulatedProbaV, probav_image
 from models.simulate.recipe import SceneRecipe
 from models.simulate.scene import Scene, TruthClass

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
+from models.physics.orbit import meridian_arc, sun_position, track_heading
 from models.simulate.fields import stream
-from models.simulate.orbit import meridian_arc, sun_position, track_heading
 
 __all__ = [
     "CLOUD_TYPES",

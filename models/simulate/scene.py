@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.physics.orbit import sun_position
 from models.simulate.atmosphere import Atmosphere
 from models.simulate.clouds import (
     IGNORE,
@@ -30,7 +31,6 @@ from models.simulate.clouds import (
 )
 from models.simulate.fields import Floats, Window, stream
 from models.simulate.footprint import inside, sun_zenith
-from models.simulate.orbit import sun_position
 from models.simulate.recipe import SceneRecipe
 from models.simulate.sensors import OLI_BLUR, TIRS_BLUR, soften
 from models.simulate.sky import PIXEL, Sky, View, look

@@ -7,15 +7,17 @@ from datetime import date, datetime
 import numpy as np
 import pytest
 
-from models.simulate import footprint
-from models.simulate.fields import Window
-from models.simulate.orbit import (
+from models.physics.orbit import (
     earth_sun_distance,
     meridian_arc,
+    overpass,
     sun_position,
     track_heading,
     wrs_path_row,
+    wrs_place,
 )
+from models.simulate import footprint
+from models.simulate.fields import Window
 from models.simulate.recipe import CLOUD_TYPES, SURFACES, draw_recipe, parse_zone
 
 # Values from the MTL files of real products: centre, time, sun, distance, path and row.
@@ -24,6 +26,24 @@ REAL = [
     (-20.23, 155.0, "2022-05-06T23:39:59+00:00", 43.244, 39.807, 1.0089022, (89, 74)),
     (20.23, -155.98, "2023-07-14T20:47:53+00:00", 66.183, 82.106, 1.0165335, (63, 46)),
 ]
+
+
+@pytest.mark.parametrize(("lat", "lon", "time", "elevation", "azimuth", "distance", "place"), REAL)
+def test_the_sun_of_a_scene_follows_from_its_date_and_place(
+    lat: float, lon: float, time: str, elevation: float, azimuth: float, distance: float,
+    place: tuple[int, int],
+) -> None:  # fmt: skip
+    seen = datetime.fromisoformat(time)
+    found = overpass(seen.date(), *place)
+    assert abs((found - seen).total_seconds()) < 5 * 60
+    assert wrs_place(*place) == (pytest.approx(lat, abs=0.2), pytest.approx(lon, abs=0.1))
+    assert sun_position(found, *wrs_place(*place))[0] == pytest.approx(elevation, abs=0.25)
+
+
+@pytest.mark.parametrize(("path", "row"), [(0, 1), (234, 60), (1, 0), (1, 123)])
+def test_places_that_no_descending_scene_has(path: int, row: int) -> None:
+    with pytest.raises(ValueError, match="no descending WRS-2 scene"):
+        wrs_place(path, row)
 
 
 @pytest.mark.parametrize(("lat", "lon", "time", "elevation", "azimuth", "distance", "place"), REAL)

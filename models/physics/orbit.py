@@ -6,14 +6,16 @@ Usage: `elevation, azimuth = sun_position(datetime(2016, 5, 20, 10, 12, tzinfo=U
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 
 __all__ = [
     "earth_sun_distance",
     "meridian_arc",
+    "overpass",
     "sun_position",
     "track_heading",
     "wrs_path_row",
+    "wrs_place",
 ]
 
 # Landsat 8 and 9: inclination 98.2 degrees, 233 paths, 98.9 minutes a revolution, 248 rows
@@ -26,6 +28,10 @@ _ROWS = 248
 # (USGS WRS-2 description).
 _PATH_1_LONGITUDE = -64.6
 _EQUATOR_ROW = 60
+_DESCENDING_ROWS = 122
+# Mean local time of the descending crossing of the equator: 10:11 a.m., kept within minutes
+# (USGS Landsat 8 Data Users Handbook, LSDS-1574, gives 10:00 a.m. +- 15 minutes).
+_CROSSING_MINUTES = 10 * 60 + 11
 
 
 def _day_angle(when: datetime) -> float:
@@ -109,3 +115,39 @@ def wrs_path_row(latitude: float, longitude: float) -> tuple[int, int]:
     west = (_PATH_1_LONGITUDE - (longitude - _equator_offset(latitude))) % 360
     path = round(west / (360 / _PATHS)) % _PATHS + 1
     return path, max(1, min(124, row))
+
+
+def wrs_place(path: int, row: int) -> tuple[float, float]:
+    """Return latitude and longitude (degrees) of a descending WRS-2 scene's centre.
+
+    The inverse of `wrs_path_row`. Raises `ValueError` for a path outside 1-233 or a row outside
+    1-122, where the track descends.
+    """
+    if not (1 <= path <= _PATHS and 1 <= row <= _DESCENDING_ROWS):
+        raise ValueError(
+            f"no descending WRS-2 scene has path {path}, row {row}: expected 1-{_PATHS} and "
+            f"1-{_DESCENDING_ROWS}"
+        )
+    tilt = math.radians(180 - _INCLINATION)
+    along = math.radians(_along_track(row))
+    latitude = math.degrees(math.asin(math.sin(along) * math.sin(tilt)))
+    crossing = _PATH_1_LONGITUDE - (path - 1) * 360 / _PATHS
+    return latitude, (crossing + _equator_offset(latitude) + 180) % 360 - 180
+
+
+def overpass(day: date, path: int, row: int) -> datetime:
+    """Return when Landsat 8 or 9 sees a descending WRS-2 scene on `day`, UTC, to some minutes.
+
+    From the mean local time at which the track crosses the equator, less the time from the scene to
+    there. `day` is the date in UTC. Raises as `wrs_place` does.
+    """
+    wrs_place(path, row)
+    crossing = _PATH_1_LONGITUDE - (path - 1) * 360 / _PATHS
+    minutes = _CROSSING_MINUTES - 4 * crossing - _along_track(row) / 360 * _PERIOD_MINUTES
+    start = datetime.combine(day, time(), UTC)
+    return start + timedelta(minutes=minutes % (24 * 60))
+
+
+def _along_track(row: int) -> float:
+    """Return how many degrees before the equator a descending scene is on its orbit."""
+    return (_EQUATOR_ROW - row) * 360 / _ROWS
