@@ -1,0 +1,1 @@
+"""Weights of networks: which there are, and how they are read safely."""
