@@ -9,5 +9,5 @@ setup(
         "models.checkpoints",
     ],
     package_dir={"scenes": "io/scenes", "models.checkpoints": "checkpoints"},
-    package_data={"": ["py.typed"], "models.checkpoints": ["*.toml", "*.json", "*.h5"]},
+    package_data={"": ["py.typed"], "models.checkpoints": ["*.toml", "*.json", "*.h5", "*.md"]},
 )

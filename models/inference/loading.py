@@ -1,0 +1,171 @@
+"""Weights from a file to something that runs: described once, cached, loaded by a runtime.
+
+Usage: `stage = load_stage(Path("landsatbiomeRGBI6.hdf5"), "unet", bands=4, settings=Settings())`
+
+OpenVINO needs neither Keras nor TensorFlow: another process, which ends, writes the description
+(`models.inference.graph`) into the cache, under the digest of the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from models.inference.graph import VERSION, Graph, describe, load, save
+from models.inference.network import Stage
+from models.weights.loading import network_for, require
+
+__all__ = ["Precision", "RuntimeName", "Settings", "load_stage"]
+
+Architecture = Literal["unet", "generator"]
+Device = Literal["auto", "cpu", "gpu"]
+Precision = Literal["f32", "bf16"]
+RuntimeName = Literal["openvino", "tensorflow"]
+
+_log = logging.getLogger(__name__)
+# Seconds in which a network must be described: Keras is imported in less than ten.
+_PATIENCE = 300
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How networks are run.
+
+    `precision` "bf16" is faster on processors that have it, and changes a few decisions in a
+    thousand. `device` "auto" is the processor. `cache` is the folder of descriptions, None for one
+    that is thrown away.
+    """
+
+    runtime: RuntimeName = "openvino"
+    precision: Precision = "f32"
+    device: Device = "auto"
+    threads: int = 1
+    cache: Path | None = None
+
+
+def load_stage(
+    weights: Path,
+    architecture: Architecture,
+    bands: int,
+    settings: Settings,
+    *,
+    name: str = "",
+    sha256: str | None = None,
+) -> Stage:
+    """Load the network of `architecture` for `bands` bands with the weights of a file.
+
+    `name` stands for the weights in messages (default: the file's name); `sha256` is the digest
+    (hexadecimal) that the file must have, where it is known. Raises `FileNotFoundError` and
+    `ValueError` for weights that are not there, damaged, unsafe, or of another network, and for a
+    runtime that is not there or cannot do what is asked.
+    """
+    require(weights, architecture, bands, sha256=sha256)
+    name = name or weights.name
+    if settings.runtime == "tensorflow":
+        return _with_tensorflow(weights, architecture, settings, name)
+    try:
+        from models.inference.openvino_runtime import OpenVinoRuntime
+    except ImportError as error:
+        raise ValueError(
+            f"the runtime openvino cannot be used here ({error}): install openvino, or choose the "
+            "runtime tensorflow"
+        ) from error
+    graph = _description(weights, architecture, settings.cache)
+    device = "GPU" if settings.device == "gpu" else "CPU"
+    runtime = OpenVinoRuntime(graph, settings.precision, settings.threads, device)
+    return Stage(
+        runtime, name, graph.bands, graph.outputs, graph.reach, graph.stride, graph.neutral
+    )
+
+
+def _with_tensorflow(
+    weights: Path, architecture: Architecture, settings: Settings, name: str
+) -> Stage:
+    if settings.precision != "f32":
+        raise ValueError(
+            f"the runtime tensorflow computes in f32 only, not in {settings.precision}: choose the "
+            "runtime openvino"
+        )
+    from models.inference.tensorflow_runtime import TensorFlowRuntime
+    from models.networks.reach import neutral_input, reach
+
+    model = network_for(weights, architecture)
+    found = reach(model)
+    runtime = TensorFlowRuntime(model, "GPU:0" if settings.device == "gpu" else "CPU:0")
+    return Stage(
+        runtime, name, model.input_shape[-1], model.output_shape[-1], found.pixels, found.stride,
+        neutral_input(model),
+    )  # fmt: skip
+
+
+def _description(weights: Path, architecture: Architecture, cache: Path | None) -> Graph:
+    """Return the description of a network from the cache, writing it there where it is not."""
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    with _folder(cache) as folder:
+        path = folder / f"{architecture}-{digest[:16]}-{VERSION}.npz"
+        try:
+            return load(path)
+        except FileNotFoundError:
+            pass
+        except ValueError as error:
+            _log.warning("%s; it is written anew", error)
+        descriptor, pending = tempfile.mkstemp(suffix=".npz", dir=folder)
+        os.close(descriptor)
+        try:
+            _describe_elsewhere(weights, architecture, Path(pending))
+            Path(pending).replace(path)
+        finally:
+            Path(pending).unlink(missing_ok=True)
+        return load(path)
+
+
+@contextmanager
+def _folder(cache: Path | None) -> Iterator[Path]:
+    """Yield the folder of descriptions; a temporary one where the cache cannot be written."""
+    if cache is not None:
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            _log.warning("%s cannot be used as a cache (%s)", cache, error)
+        if os.access(cache, os.W_OK | os.X_OK):
+            yield cache
+            return
+    with tempfile.TemporaryDirectory(prefix="skysieve-") as folder:
+        yield Path(folder)
+
+
+def _describe_elsewhere(weights: Path, architecture: Architecture, out: Path) -> None:
+    """Describe a network in a process of its own, which imports Keras without TensorFlow."""
+    call = (
+        "import sys; from pathlib import Path; from models.inference.loading import write;"
+        "write(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))"
+    )
+    environment = os.environ | {
+        "KERAS_BACKEND": "openvino",
+        "PYTHONPATH": os.pathsep.join(each for each in sys.path if each),
+    }
+    # -P: what lies in the current folder is not imported.
+    command = [sys.executable, "-P", "-c", call, str(weights), architecture, str(out)]
+    try:
+        subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True, timeout=_PATIENCE
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        said = (error.stderr or "").strip().splitlines() if isinstance(error.stderr, str) else []
+        reason = said[-1].removeprefix("ValueError: ") if said else str(error)
+        raise ValueError(f"{weights} could not be prepared for OpenVINO: {reason}") from error
+
+
+def write(weights: Path, architecture: Architecture, out: Path) -> None:
+    """Write the description of a network; imports Keras."""
+    save(describe(network_for(weights, architecture)), out)
