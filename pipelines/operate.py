@@ -19,11 +19,13 @@ import luigi
 from luigi.cmdline_parser import CmdlineParser
 from luigi.task_register import Register
 
-from pipelines.product import software
+from pipelines.product import ProductTarget, software
 from pipelines.product.debris import Debris, debris
-from pipelines.product.freshness import Examination, record_path
+from pipelines.product.files import file_path
+from pipelines.product.freshness import Examination
 from pipelines.product.inputs import InputChanged
-from pipelines.product.record import BrokenRecord, Record, read_record
+from pipelines.product.owner import owners
+from pipelines.product.record import BrokenRecord, Record, read_record, record_path
 
 __all__ = ["Verdict", "examine", "main"]
 
@@ -68,7 +70,8 @@ def examine(product: Path, command: Sequence[str] = ()) -> Verdict:
     with _at_home(record, bool(command)) as here:
         try:
             task = _from_command(command) if command else _from_record(record)
-            look = Examination(task, here / product)
+            asked = task.output().companions
+            look = Examination(task, ProductTarget(here / product, asked))
             reasons = tuple(look.reasons())
         except (OSError, ValueError, InputChanged, LookupError) as error:
             return Verdict(product, "unknown", (str(error),))
@@ -83,7 +86,7 @@ def examine(product: Path, command: Sequence[str] = ()) -> Verdict:
 def products_in(path: Path) -> Iterator[Path]:
     """Yield the products at or below `path`, those within folder products included."""
     if path.is_file():
-        yield path.with_name(path.stem) if _is_record(path) else path
+        yield path.with_name(path.stem) if _is_record(path) else _owner(path)
         return
     if _is_record(record_path(path)):
         yield path
@@ -94,11 +97,21 @@ def products_in(path: Path) -> Iterator[Path]:
                 yield record.with_name(record.stem)
 
 
+def _owner(path: Path) -> Path:
+    """Return the product that the file at `path` is, lies in or stands beside, as records say."""
+    return next((product for product, _ in owners(path)), path)
+
+
 def orphans_in(path: Path) -> Iterator[Path]:
-    """Yield the records below `path` whose product is gone."""
+    """Yield the records below `path` whose product is gone, after the companions it left."""
     for product in products_in(path):
-        if not os.path.lexists(product):
-            yield record_path(product)
+        if os.path.lexists(product):
+            continue
+        record = read_record(record_path(product))
+        for file in record.files if record else ():
+            if file.companion is not None and file.damage(product) is None:
+                yield file_path(product, file.name)
+        yield record_path(product)
 
 
 def debris_in(path: Path) -> Iterator[Debris]:
@@ -134,7 +147,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _why(options: argparse.Namespace) -> int:
-    verdict = examine(options.product, options.command)
+    verdict = examine(_owner(options.product), options.command)
     if verdict.state == "unknown":
         return _fail("; ".join(verdict.reasons))
     _say(f"{verdict.product} is {'stale' if verdict.state == 'stale' else 'fresh'}")
@@ -151,10 +164,10 @@ def _clean(options: argparse.Namespace) -> int:
                 _say(f"would clear  {found.path}")
             elif found.clear():
                 _say(f"cleared  {found.path}")
-        for record in list(orphans_in(path)):
+        for orphan in list(orphans_in(path)):
             if options.yes:
-                record.unlink(missing_ok=True)
-            _say(f"{'removed' if options.yes else 'would remove'}  {record} (its product is gone)")
+                orphan.unlink(missing_ok=True)
+            _say(f"{'removed' if options.yes else 'would remove'}  {orphan} (its product is gone)")
     if not options.yes:
         _say("Nothing was changed; repeat with --yes to do it.")
     return 0

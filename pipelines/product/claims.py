@@ -1,6 +1,7 @@
 """Two tasks of one graph must not publish different products at one place.
 
-Usage: `claim(task, task.product)` whenever a task is asked whether it is complete
+Usage: `claim(task, task.product)` whenever a task is asked whether it is complete, and the same for
+each companion that it is asked for
 
 One command line is one graph: Luigi keeps its parser while it schedules and runs. What this cannot
 see (other processes and hosts) `ProductTask.run` finds by the record that appears meanwhile.

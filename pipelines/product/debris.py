@@ -18,9 +18,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.product.freshness import record_path
 from pipelines.product.locks import Busy, exclusive, hold
-from pipelines.product.record import BrokenRecord, read_record
+from pipelines.product.publication import recover
 
 __all__ = ["Debris", "debris", "publishing", "recover", "sweep", "sweep_once", "temporary"]
 
@@ -122,18 +121,3 @@ def sweep_once(folder: Path) -> None:
     if folder not in _swept:
         _swept.add(folder)
         sweep(folder)
-
-
-def recover(folder: Path, product: Path) -> None:
-    """Finish or undo the publication that a dead maker began; its target's lock is held."""
-    old = folder / "old" / product.name
-    if os.path.lexists(old) and not os.path.lexists(product):
-        old.rename(product)
-    if record_path(product).exists():
-        return
-    for name in ("record.json", "old.json"):
-        with suppress(BrokenRecord):
-            record = read_record(folder / name)
-            if record is not None and record.damage(product) is None:
-                (folder / name).replace(record_path(product))
-                return

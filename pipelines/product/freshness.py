@@ -1,11 +1,12 @@
 """Is a product what would be made now? Fingerprints, and their comparison in words.
 
-Usage: `reason = next(Examination(task, path).reasons(), None)`; None means fresh
+Usage: `reason = next(Examination(task).reasons(), None)`; None means fresh
 
-A product is fresh when it exists, its record's fingerprint is that of what would be made now, and
-its bytes are those that the record speaks of. The fingerprint is the SHA-256 of the task's *parts*:
-its family, algorithm version, significant parameters, the identities of its external inputs, and
-the same of every required task. No path, no time and no host is in it.
+A product is fresh when it exists, its record's fingerprint is that of what would be made now, its
+bytes are those that the record speaks of, and it has the companions that are asked for. The
+fingerprint is the SHA-256 of the task's *parts*: its family, algorithm version, significant
+parameters, the identities of its external inputs, and the same of every required task. No path, no
+time and no host is in it, and no companion.
 """
 
 from __future__ import annotations
@@ -21,7 +22,16 @@ import luigi
 from pipelines.product.difference import difference, without_inputs
 from pipelines.product.digests import Seen
 from pipelines.product.inputs import ExternalInput, identify
-from pipelines.product.record import BrokenRecord, Identity, Record, canonical_sha256, read_record
+from pipelines.product.record import (
+    BrokenRecord,
+    Identity,
+    Record,
+    canonical_sha256,
+    read_record,
+    readable_record,
+    record_path,
+)
+from pipelines.product.targets import ProductTarget
 
 __all__ = [
     "Examination",
@@ -37,11 +47,6 @@ __all__ = [
 ]
 
 fingerprint = canonical_sha256
-
-
-def record_path(product: Path) -> Path:
-    """Return the place of a product's record: the full name and `.json`."""
-    return product.with_name(product.name + ".json")
 
 
 def required(task: luigi.Task) -> dict[str, luigi.Task]:
@@ -139,14 +144,16 @@ class Survey:
 class Examination:
     """The question whether the product at `path` is what `task` would make now.
 
-    `path` defaults to the task's own place. After all `reasons` were asked for and there were none,
-    `record` is the product's record and `survey.gone` names inputs that are gone.
+    `target` defaults to the task's own. After all `reasons` were asked for and there were none,
+    `record` is the product's record and `survey.gone` names inputs that are gone. Companions that
+    the product has and the task does not ask for are no reason.
     """
 
-    def __init__(self, task: Any, path: Path | None = None) -> None:
+    def __init__(self, task: Any, target: ProductTarget | None = None) -> None:
         """Read the record."""
         self.task = task
-        self.path = path or task.product
+        self._target: ProductTarget = target or task.output()
+        self.path = self._target.path
         self.survey = Survey()
         self.record: Record | None = None
         self._broken: str | None = None
@@ -170,6 +177,9 @@ class Examination:
             return
         known = list(difference(without_inputs(record.parts), skeleton(self.task)))
         yield from known
+        for name in self._target.companions:
+            if name not in record.companions:
+                yield f"{name} was not made with it"
         damage = record.damage(self.path)
         if damage:
             yield damage
@@ -270,11 +280,3 @@ def _is_gone(source: ExternalInput, then: Identity) -> bool:
     return bool(missing) and all(
         seen.holds() for seen in then.members.values() if seen not in missing
     )
-
-
-def readable_record(product: Path) -> Record | None:
-    """Return the record of `product`, or None where there is none that can be read."""
-    try:
-        return read_record(record_path(product))
-    except (BrokenRecord, OSError):
-        return None

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from pipelines.product.digests import MEMO, Seen, Stamp, digest, stamp
-from pipelines.product.record import BrokenRecord, Identity, Record, read_record
+from pipelines.product.owner import owners
+from pipelines.product.record import Identity
 
 __all__ = [
     "ExternalInput",
@@ -148,28 +149,12 @@ def _digests(resolved: ResolvedInput, stamps: Mapping[str, Stamp], now: int) -> 
 
 
 def recorded_digest(file: Path) -> str | None:
-    """Return the SHA-256 of a file that is, or lies in, a product of ours, from its record.
+    """Return the SHA-256 of a file that belongs to a product of ours, from its record.
 
     None where there is no such record or the file is not the one that was published.
     """
-    path = Path(_absolute(file))
-    found = stamp(path)
-    for product in (path, *path.parents):
-        record = _record_of(product)
-        if record is None:
-            continue
-        name = path.relative_to(product).as_posix() if product != path else ""
-        for entry in record.files:
-            if entry.name == name and found == (entry.size, entry.mtime_ns):
-                return entry.sha256
-    return None
-
-
-def _record_of(product: Path) -> Record | None:
-    try:
-        return read_record(product.with_name(product.name + ".json")) if product.name else None
-    except (BrokenRecord, OSError):
-        return None
+    found = owners(Path(_absolute(file)))
+    return next((entry.sha256 for product, entry in found if not entry.is_touched(product)), None)
 
 
 def _absolute(path: Path) -> str:

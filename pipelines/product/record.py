@@ -3,36 +3,40 @@
 Usage: `record = read_record(Path("out/scene_333M.HDF5.json")); record.fingerprint`
 
 Our own keys stand in the Item's properties and begin with `skysieve:`; the sizes and digests of the
-product's files are those of its assets.
+product's files are those of its assets, and `skysieve:file` is the name of such a file within the
+product (see `pipelines.product.files`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import mimetypes
-import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipelines.product.digests import Seen, Stamp, digest, stamp
-from scenes.stac import Asset, digest_of, item, timestamp
+from pipelines.product.description import Described, Description, assets_of
+from pipelines.product.digests import Seen, stamp
+from pipelines.product.files import ProductFile, file_path, product_files
+from scenes.stac import digest_of, item, timestamp
 
-__all__ = ["BrokenRecord", "Description", "Identity", "ProductFile", "Record", "read_record"]
-
-# RFC 6838 has no type for HDF5; this one is what STAC names (best practices, "Common media types").
-_MEDIA_TYPES = {
-    ".hdf5": "application/x-hdf5",
-    ".h5": "application/x-hdf5",
-    ".tif": "image/tiff; application=geotiff",
-    ".tiff": "image/tiff; application=geotiff",
-    ".json": "application/json",
-    ".parquet": "application/vnd.apache.parquet",
-}
+__all__ = [
+    "BrokenRecord",
+    "Described",
+    "Description",
+    "Identity",
+    "ProductFile",
+    "Record",
+    "build_record",
+    "canonical_sha256",
+    "product_files",
+    "read_record",
+    "readable_record",
+    "record_path",
+]
 
 
 class BrokenRecord(ValueError):
@@ -42,36 +46,6 @@ class BrokenRecord(ValueError):
         """Name the file and say what is wrong with it."""
         super().__init__(f"{path} is not a skysieve record: {reason}")
         self.foreign = foreign
-
-
-@dataclass(frozen=True)
-class Described:
-    """What a task says of one file of its product."""
-
-    roles: tuple[str, ...] = ("data",)
-    media_type: str | None = None
-    title: str | None = None
-    properties: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Description:
-    """What a record says of a product beyond its provenance; everything is optional.
-
-    `id` is the Item's name (default: the product's name without suffix). `acquired` or `interval`
-    are the times that the product shows (default: the time of making). `geometry` is GeoJSON in
-    degrees. `properties` go into the Item as they are ("eo:cloud_cover"), `extensions` are the
-    addresses of their schemas. `files` describes files by their path within a folder product, "" is
-    the product itself; files that are not named are data.
-    """
-
-    id: str | None = None
-    acquired: datetime | None = None
-    interval: tuple[datetime, datetime] | None = None
-    geometry: Mapping[str, Any] | None = None
-    properties: Mapping[str, Any] = field(default_factory=dict)
-    extensions: tuple[str, ...] = ()
-    files: Mapping[str, Described] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,16 +63,6 @@ class Identity:
     def parts(self) -> dict[str, Any]:
         """What enters the fingerprint."""
         return {"id": self.id, "members": {k: seen.sha256 for k, seen in self.members.items()}}
-
-
-@dataclass(frozen=True)
-class ProductFile:
-    """One file of a product: its path within it ("" for the product itself), stamp and SHA-256."""
-
-    name: str
-    size: int
-    mtime_ns: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -167,45 +131,56 @@ class Record:
         ]
 
     @property
+    def companions(self) -> tuple[str, ...]:
+        """The names of the files beside the product that belong to it."""
+        return tuple(file.companion for file in self.files if file.companion is not None)
+
+    @property
     def product_digest(self) -> str:
-        """The SHA-256 of the product's file; of a folder, that of the names and digests in it."""
-        files = {file.name: file.sha256 for file in self.files}
+        """The SHA-256 of the product's file; of a folder, that of the names and digests in it.
+
+        Companions have no part in it: whoever requires the product does not read them.
+        """
+        files = {file.name: file.sha256 for file in self.files if file.companion is None}
         return files[""] if set(files) == {""} else canonical_sha256(files)
 
     def is_touched(self, product: Path) -> bool:
         """Tell whether a file of `product` has another stamp than the recorded one."""
-        return any(
-            stamp(product / file.name if file.name else product) != (file.size, file.mtime_ns)
-            for file in self.files
-        )
+        return any(file.is_touched(product) for file in self.files)
 
     def damage(self, product: Path) -> str | None:
         """Say in words how the bytes at `product` differ from the recorded ones; None if equal.
 
-        A file whose size or modification time differs is hashed. Files that the record does not
-        name are none of its business.
+        A file whose modification time differs is hashed. Files that the record does not name are
+        none of its business.
         """
-        for file in self.files:
-            path = product / file.name if file.name else product
-            found = stamp(path)
-            if found.size is None:
-                return f"{path} is missing"
-            if found == (file.size, file.mtime_ns):
-                continue
-            if found.size != file.size:
-                return f"{path} has {found.size} bytes, not {file.size}"
-            if digest(path) != file.sha256:
-                return f"the bytes of {path} are not those that were published"
-        return None
+        found = (file.damage(product) for file in self.files)
+        return next((damage for damage in found if damage), None)
 
     def with_stamps(self, product: Path, inputs: Mapping[str, Identity]) -> Record:
         """Return the record with the present stamps of product and inputs, all else unchanged."""
-        assets = {}
-        for key, asset in self.item["assets"].items():
-            found = stamp(product / asset["skysieve:file"] if asset["skysieve:file"] else product)
-            assets[key] = dict(asset) | {"skysieve:mtime_ns": found.mtime_ns}
+        assets = {
+            key: dict(asset) | {"skysieve:mtime_ns": stamp(file_path(product, file.name)).mtime_ns}
+            for (key, asset), file in zip(self.item["assets"].items(), self.files, strict=True)
+        }
         properties = dict(self.item["properties"]) | {"skysieve:inputs": _inputs(inputs)}
         return Record(dict(self.item) | {"properties": properties, "assets": assets})
+
+    def with_companions_of(self, old: Record | None, product: Path) -> Record:
+        """Return the record with the companions that only `old` names and that are at `product`.
+
+        They belong to this product too where `old` is a record of the same bytes, made of the same
+        parts: then another maker published it meanwhile, who was asked for other companions.
+        """
+        if old is None or _made(old) != _made(self):
+            return self
+        ours = self.companions
+        assets = {
+            key: asset
+            for (key, asset), file in zip(old.item["assets"].items(), old.files, strict=True)
+            if file.companion not in (None, *ours) and file.damage(product) is None
+        }
+        return Record(dict(self.item) | {"assets": assets | dict(self.item["assets"])})
 
     def to_json(self) -> str:
         """Return the text of the record's file."""
@@ -224,7 +199,10 @@ def build_record(
     software: str,
     now: datetime | None = None,
 ) -> Record:
-    """Assemble the record of the product called `name`. Raises `ValueError` (see `scenes.stac`)."""
+    """Assemble the record of the product called `name`.
+
+    Raises `ValueError` (see `assets_of` and `scenes.stac.item`).
+    """
     now = now or datetime.now(UTC)
     own: dict[str, Any] = {
         "fingerprint": canonical_sha256(parts),
@@ -243,7 +221,7 @@ def build_record(
     return Record(
         item(
             description.id or Path(name).stem,
-            [_asset(name, file, description) for file in files],
+            assets_of(name, files, description),
             acquired=moment,
             interval=description.interval,
             geometry=description.geometry,
@@ -251,6 +229,19 @@ def build_record(
             extensions=description.extensions,
         )
     )
+
+
+def record_path(product: Path) -> Path:
+    """Return the place of a product's record: the full name and `.json`."""
+    return product.with_name(product.name + ".json")
+
+
+def readable_record(product: Path) -> Record | None:
+    """Return the record of `product`, or None where there is none that can be read."""
+    try:
+        return read_record(record_path(product))
+    except (BrokenRecord, OSError):
+        return None
 
 
 def read_record(path: Path) -> Record | None:
@@ -284,27 +275,8 @@ def canonical_sha256(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def product_files(product: Path) -> list[ProductFile]:
-    """Hash the files of a product, a file or a folder; symbolic links within it are followed.
-
-    Raises `FileNotFoundError` where there is nothing, and for a folder without any file.
-    """
-    names: list[str] = [""]
-    if product.is_dir():
-        folders = [(Path(root), files) for root, _, files in os.walk(product)]
-        names = sorted(
-            (at / name).relative_to(product).as_posix() for at, found in folders for name in found
-        )
-    if not names or not product.exists():
-        raise FileNotFoundError(f"nothing was written to {product}")
-    result = []
-    for name in names:
-        path = product / name if name else product
-        found: Stamp = stamp(path)
-        if found.size is None or found.mtime_ns is None:
-            raise FileNotFoundError(f"{path} is a broken link or was removed meanwhile")
-        result.append(ProductFile(name, found.size, found.mtime_ns, digest(path)))
-    return result
+def _made(record: Record) -> tuple[str, str]:
+    return record.fingerprint, record.product_digest
 
 
 def _inputs(inputs: Mapping[str, Identity]) -> dict[str, Any]:
@@ -316,20 +288,3 @@ def _inputs(inputs: Mapping[str, Identity]) -> dict[str, Any]:
         }
         for place, identity in inputs.items()
     }
-
-
-def _asset(product: str, file: ProductFile, description: Description) -> Asset:
-    said = description.files.get(file.name, Described())
-    suffix = Path(file.name or product).suffix.lower()
-    guessed = _MEDIA_TYPES.get(suffix) or mimetypes.guess_type(f"x{suffix}")[0]
-    return Asset(
-        key=file.name or "data",
-        href=f"./{product}/{file.name}" if file.name else f"./{product}",
-        size=file.size,
-        sha256=file.sha256,
-        media_type=said.media_type or guessed,
-        roles=said.roles,
-        title=said.title,
-        properties=dict(said.properties)
-        | {"skysieve:file": file.name, "skysieve:mtime_ns": file.mtime_ns},
-    )

@@ -6,13 +6,14 @@ Beside a product `X` live its record `X.json` and, only while somebody works on 
 `.X.skysieve-<hex>/` (a temporary folder, which its maker keeps locked) and `.X.skysieve-lock`:
 
     .X.skysieve-<hex>/lock         held by the maker while it lives
-                      new/X        the product while it is written
+                      new/X        the product while it is written, companions beside it
                       record.json  the new record, complete before anything is published
                       old.json     the old record, taken away first
                       old/X        the old product, if it or the new one is a folder
 
-Publication renames: the old record away, the product in, the new record in. Whatever moment a maker
-dies at, this folder holds all that is needed to finish the step or to undo it (`debris.recover`).
+Publication renames: the old record away, companions and product in, the new record in. Whatever
+moment a maker dies at, this folder holds all that is needed to finish it or to undo it
+(`pipelines.product.publication`).
 """
 
 from __future__ import annotations
@@ -21,24 +22,29 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import luigi
 
-from pipelines.product.debris import debris, publishing, recover, temporary
+from pipelines.product.debris import debris, publishing, temporary
 from pipelines.product.digests import YOUNG_NS
-from pipelines.product.freshness import record_path
+from pipelines.product.files import ProductFile, check_companions, product_files
 from pipelines.product.locks import hold
-from pipelines.product.record import BrokenRecord, ProductFile, Record, product_files, read_record
+from pipelines.product.owner import owners
+from pipelines.product.publication import flush, publish, recover, write
+from pipelines.product.record import BrokenRecord, Record, read_record, record_path
 
 __all__ = [
     "OutputError",
     "ProductTarget",
     "Workspace",
+    "check_place",
+    "explained",
     "replace_record",
+    "strangers",
     "workspace",
 ]
 
@@ -48,11 +54,18 @@ class OutputError(OSError):
 
 
 class ProductTarget(luigi.Target):
-    """A product, a file or a folder, with its record beside it."""
+    """A product, a file or a folder, with its record beside it.
 
-    def __init__(self, path: str | Path) -> None:
-        """Name the place; nothing is looked at."""
+    `companions` are the names of files beside it that belong to it, as far as they are asked for:
+    `ProductTarget("out/a.tif", companions=("a.png",))`.
+    """
+
+    def __init__(self, path: str | Path, companions: Iterable[str] = ()) -> None:
+        """Name the place; nothing is looked at. Raises `ValueError` (see `check_companions`)."""
         self.path = Path(path)
+        self.companions = tuple(companions)
+        if self.companions:
+            check_companions(self.path, self.companions)
 
     @property
     def record(self) -> Path:
@@ -60,8 +73,13 @@ class ProductTarget(luigi.Target):
         return record_path(self.path)
 
     def exists(self) -> bool:
-        """Tell whether product and record are there; whether they are fresh only the task knows."""
-        return self.path.exists() and self.record.exists()
+        """Tell whether all files are there; whether they are fresh only the task knows."""
+        return all(path.exists() for path in (*self.places, self.record))
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Where the product and the companions asked for are."""
+        return (self.path, *map(self.path.with_name, self.companions))
 
     def __fspath__(self) -> str:
         """Return the product's path, so that the target can be opened like one."""
@@ -88,49 +106,37 @@ class Workspace:
         """Where to write: the target's own file name, in a folder that is there."""
         return self.folder / "new" / self.target.name
 
-    def settle(self) -> list[ProductFile]:
-        """Flush the product to disk and return its files.
+    def settle(self, companions: Iterable[str] = ()) -> list[ProductFile]:
+        """Flush the product and those of the `companions` that are there; return their files.
 
         Their modification times are set back a little: then even a file system with coarse clocks
         shows every later change. Raises `OSError` where nothing was written.
         """
         root = self.product
+        found = [name for name in companions if root.with_name(name).is_file()]
         files = [Path(folder, name) for folder, _, names in os.walk(root) for name in names]
         settled = time.time_ns() - YOUNG_NS - YOUNG_NS // 2
-        for path in files or [root]:
-            _fsync(path)
+        for path in (*(files or [root]), *map(root.with_name, found)):
+            flush(path)
             os.utime(path, ns=(settled, settled))
         for folder, _, _ in os.walk(root):
-            _fsync(Path(folder))
-        return product_files(root)
+            flush(Path(folder))
+        return product_files(root, found)
 
     def publish(self, record: Record, superseded: Callable[[], bool]) -> bool:
-        """Put product and record in their places, under the target's lock.
+        """Put product, companions and record in their places, under the target's lock.
 
         `superseded` is asked under the lock; where it says True (another maker was first, and its
         product is fresh), ours is left in the temporary folder and False is returned.
 
-        Raises `OutputError` where a folder that is no product of ours stands in the way.
+        Raises `OutputError` where something that is no product of ours stands in the way.
         """
-        place, new = self.target, self.product
-        pending = self.folder / "record.json"
+        place = self.target
         with publishing(place):
             if superseded():
                 return False
-            old = check_place(place)
-            _write(pending, record.to_json())
-            if new.is_dir() and place.is_dir():
-                _keep_others(place, new, old)
-            if record_path(place).exists():
-                record_path(place).replace(self.folder / "old.json")
-            if os.path.lexists(place) and (new.is_dir() or place.is_dir()):
-                (self.folder / "old").mkdir()
-                place.rename(self.folder / "old" / place.name)
-            new.replace(place)
-            _fsync(place.parent)
-            shutil.rmtree(self.folder / "old", ignore_errors=True)
-            pending.replace(record_path(place))
-            _fsync(place.parent)
+            old = check_place(place, record.companions)
+            publish(self.folder, place, record.with_companions_of(old, place), old)
         return True
 
 
@@ -205,27 +211,40 @@ def explained(product: Path, work: Path | None = None) -> Iterator[None]:
         ) from error
 
 
-def check_place(product: Path) -> Record | None:
+def check_place(product: Path, companions: Iterable[str] = ()) -> Record | None:
     """Return the record of what stands at the place of `product`; None without one.
 
     Raises `OutputError` for what must not be replaced: a folder without a record (it may hold a
-    user's data), and a file at the record's place that is JSON, but no record of ours.
+    user's data), a file of another product of ours, and a file at the record's place that is JSON,
+    but no record of ours.
     """
     try:
         record = read_record(record_path(product))
     except BrokenRecord as error:
         if error.foreign:
-            raise OutputError(
-                errno.EEXIST, f"{error}; move it away, or name another place with --outfolder"
-            ) from error
+            raise _refusal(str(error)) from error
         record = None
-    if record is None and product.is_dir() and any(product.iterdir()):
-        raise OutputError(
-            errno.EEXIST,
-            f"the folder {product} has no record of ours and will not be replaced; move it away, "
-            "or name another place with --outfolder",
-        )
+    for path in strangers(product, companions, record):
+        if path.is_dir() and (path != product or any(path.iterdir())):
+            raise _refusal(f"the folder {path} has no record of ours and will not be replaced")
+        for owner, _ in owners(path):
+            raise _refusal(f"{path} belongs to {owner} and will not be replaced")
     return record
+
+
+def strangers(product: Path, companions: Iterable[str], record: Record | None) -> list[Path]:
+    """Return what stands at the places of a product and its `companions` and is not in `record`."""
+    known = record.companions if record else ()
+    places = [product.with_name(name) for name in companions if name not in known]
+    if record is None:
+        places.append(product)
+    return [path for path in places if os.path.lexists(path)]
+
+
+def _refusal(what: str) -> OutputError:
+    return OutputError(
+        errno.EEXIST, f"{what}; move it away, or name another place with --outfolder"
+    )
 
 
 def replace_record(product: Path, old: Record, new: Record) -> bool:
@@ -240,45 +259,9 @@ def replace_record(product: Path, old: Record, new: Record) -> bool:
                 return False
             pending = temporary(product)
             pending.mkdir()
-            _write(pending / "record.json", new.to_json())
+            write(pending / "record.json", new.to_json())
             (pending / "record.json").replace(record_path(product))
             pending.rmdir()
     except (OSError, BrokenRecord):
         return False
     return True
-
-
-def _keep_others(place: Path, new: Path, record: Record | None) -> None:
-    """Link the files in the folder `place` that are not the product's into the folder `new`."""
-    ours = {file.name for file in record.files} if record else set()
-    for root, _, names in os.walk(place):
-        for name in names:
-            path = Path(root, name)
-            relative = path.relative_to(place)
-            copy = new / relative
-            if relative.as_posix() in ours or os.path.lexists(copy):
-                continue
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(path, copy, follow_symlinks=False)
-            except OSError:
-                shutil.copy2(path, copy, follow_symlinks=False)
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems cannot flush a folder; they do it by themselves.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)

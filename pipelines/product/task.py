@@ -21,7 +21,7 @@ from pipelines.product.claims import PathConflict, claim
 from pipelines.product.debris import sweep_once
 from pipelines.product.freshness import Examination, Survey, fingerprint
 from pipelines.product.inputs import ExternalInput, InputChanged
-from pipelines.product.record import Description, Record, build_record
+from pipelines.product.record import Description, Record, build_record, readable_record
 from pipelines.product.targets import (
     OutputError,
     ProductTarget,
@@ -29,6 +29,7 @@ from pipelines.product.targets import (
     check_place,
     explained,
     replace_record,
+    strangers,
     workspace,
 )
 from pipelines.product.watch import Watch
@@ -42,17 +43,22 @@ _log = logging.getLogger("luigi-interface.skysieve")
 class ProductTask(luigi.Task):
     """A task with one product, a file or a folder, and a record beside it (`product` + `.json`).
 
+    Files beside the product may belong to it: its companions (a quicklook of a mask). Those that
+    `output()` names are asked for; those that the product has once are made again with it.
+
     `algorithm_version` is raised whenever the same inputs and parameters give other values than
-    before. `located` names the parameters that say where inputs or outputs are: they are part of
-    the Luigi task, but not of the fingerprint. Parameters that cannot change the product (threads,
-    memory) are declared with `significant=False`, and enter neither.
+    before. `located` names the parameters that say where inputs or outputs are, or ask for
+    companions: they are part of the Luigi task, but not of the fingerprint. Parameters that cannot
+    change the product (threads, memory) are declared with `significant=False`, and enter neither.
+    To ask for a companion with such a one works as long as all tasks of a graph ask for the same:
+    tasks that differ in nothing else are one task for Luigi, which runs the first that it meets.
     """
 
     algorithm_version: ClassVar[int]
     located: ClassVar[tuple[str, ...]] = ("outfolder",)
 
     def output(self) -> ProductTarget:
-        """Return the product's place; no I/O."""
+        """Return the product's place, and the companions asked for; no I/O."""
         raise NotImplementedError(f"{self.task_family}.output() says where the product goes")
 
     def inputs(self) -> Mapping[str, ExternalInput]:
@@ -61,6 +67,8 @@ class ProductTask(luigi.Task):
 
     def make(self, work: Path, progress: Progress) -> Description:
         """Write the product at `work`, which has the target's name, and describe it.
+
+        `companions()` are written beside it: each `name` at `work.with_name(name)`.
 
         The product depends on `inputs()`, the required tasks and the parameters only: no clock, no
         host and no path goes into it. Raises `ValueError` or `OSError` with a message that names
@@ -74,6 +82,16 @@ class ProductTask(luigi.Task):
             raise OutputError(f"{self.task_family} wrote nothing to {work.name}")
         if work.is_file() and not work.stat().st_size:
             raise OutputError(f"{self.task_family} left {work.name} empty")
+
+    def companions(self) -> tuple[str, ...]:
+        """Return the companions to write: those asked for, and those that the product has by now.
+
+        Looks at the record. One that is no longer made may be left out: it is then removed.
+        """
+        record = readable_record(self.product)
+        return tuple(
+            dict.fromkeys((*self.output().companions, *(record.companions if record else ())))
+        )
 
     def space_needed(self) -> int:
         """Return about how many bytes the product takes, 0 if not known."""
@@ -103,10 +121,12 @@ class ProductTask(luigi.Task):
             raise
 
     def _is_fresh(self) -> bool:
-        place = self.product
+        target = self.output()
+        place = target.path
         sweep_once(place.parent)
-        claim(self, place)
-        look = Examination(self, place)
+        for each in target.places:
+            claim(self, each)
+        look = Examination(self, target)
         self._seen = look.record.fingerprint if look.record else None
         try:
             reason = next(look.reasons(), None)
@@ -130,11 +150,13 @@ class ProductTask(luigi.Task):
         place = self.product
         with workspace(place, self.space_needed()) as work:
             look = Examination(self)
-            if work.recovered and next(look.reasons(), None) is None:
+            if next(look.reasons(), None) is None:
+                # Recovered from a killed maker, or made meanwhile for one who asks for more.
                 return
             self._refuse_conflict(look.record, work.recovered)
-            if check_place(place) is None and place.is_file():
-                _log.warning("%s has no record of ours and will be replaced", place)
+            companions = self.companions()
+            for path in strangers(place, companions, check_place(place, companions)):
+                _log.warning("%s has no record of ours and will be replaced", path)
             with explained(place, work.folder), reporting(self) as progress:
                 record = self._make(work, progress, look.record)
                 before = look.record.fingerprint if look.record else None
@@ -151,7 +173,11 @@ class ProductTask(luigi.Task):
             description = self.make(work.product, partly(progress))
             identified.result()
         self.verify(work.product)
-        files = work.settle()
+        files = work.settle(self.companions())
+        written = {file.companion for file in files if file.size}
+        for name in self.output().companions:
+            if name not in written:
+                raise OutputError(f"{self.task_family} wrote no {name}, or left it empty")
         watch.confirm()
         return build_record(
             self.product.name,
@@ -169,7 +195,7 @@ class ProductTask(luigi.Task):
         seen = getattr(self, "_seen", found.fingerprint if found else None)
         if found is None or recovered or found.fingerprint == seen:
             return
-        if next(Examination(self).reasons(), None) is not None:
+        if found.fingerprint != self.fingerprint():
             raise PathConflict(self.product, str(self), found.title)
 
     def _superseded(self, expected: set[str | None]) -> bool:

@@ -400,3 +400,107 @@ def test_diamonds_are_surveyed_once(graph: ModuleType, packed: Any) -> None:
     assert list(survey.identities) == ["joined/copied/source"]
     assert parts["requires"]["copied"] == parts["requires"]["joined"]["requires"]["copied"]
     assert fingerprint(parts) == packed.fingerprint()
+
+
+@pytest.fixture
+def masked(graph: ModuleType, scene: Path, out: Path, made: Any, build: Any) -> Any:
+    """A finished `Masked` without companions."""
+    task = graph.Masked(source=str(scene), outfolder=str(out))
+    assert build(task)
+    assert made() == ["Masked"]
+    return task
+
+
+@pytest.mark.parametrize("asked", [{"upper": True}, {"back": True}])
+def test_companion_that_is_asked_for_later(
+    masked: Any, again: Any, asked: dict[str, bool], caplog: pytest.LogCaptureFixture
+) -> None:
+    # One parameter is part of the Luigi task, the other is not: then both are one task for Luigi.
+    more = masked.clone(**asked)
+    (name,) = more.output().companions
+    assert (more == masked) == ("back" in asked)
+    assert list(Examination(more).reasons()) == [f"{name} was not made with it"]
+    assert more.fingerprint() == masked.fingerprint()
+    assert again(more) == ["Masked"]
+    assert more.product.with_name(name).exists()
+    assert again(more) == again(masked) == []
+
+
+def test_companions_are_made_again_with_their_product(
+    masked: Any, scene: Path, again: Any, age: Any
+) -> None:
+    assert again(masked.clone(upper=True)) == again(masked.clone(back=True)) == ["Masked"]
+    (scene / "a.txt").write_text("three\n")
+    age(scene, 1800)
+    assert again(masked) == ["Masked"]
+    record = read_record(record_path(masked.product))
+    assert record is not None
+    assert set(record.companions) == {"scene.masked_upper.txt", "scene.masked.back"}
+    assert masked.product.with_name("scene.masked_upper.txt").read_text() == "THREE\nTHREE\n"
+
+
+def test_run_of_a_fresh_task_makes_nothing(masked: Any, made: Any) -> None:
+    # Luigi asks before it runs anything: another task may have made the product since.
+    masked.run()
+    assert made() == []
+
+
+def test_companion_is_no_reason_for_dependants(
+    graph: ModuleType, masked: Any, scene: Path, out: Path, again: Any
+) -> None:
+    reader = graph.Read(source=str(scene), outfolder=str(out))
+    assert again(reader) == ["Read"]
+    assert again(masked.clone(upper=True)) == ["Masked"]
+    assert again(reader) == []
+
+
+@pytest.mark.parametrize("kind", ["Masked", "MaskedFolder"])
+@pytest.mark.parametrize("harm", ["deleted", "changed"])
+def test_harmed_companion(
+    graph: ModuleType, scene: Path, out: Path, again: Any, kind: str, harm: str
+) -> None:
+    task = getattr(graph, kind)(source=str(scene), outfolder=str(out))
+    assert again(task.clone(upper=True)) == [kind]
+    place = out / f"scene.{kind.lower()}_upper.txt"
+    before = place.read_text()
+    place.unlink()
+    if harm == "changed":
+        place.write_text(before.lower())
+    assert again(task) == [kind]
+    assert place.read_text() == before
+
+
+def test_touched_companion_is_hashed_once(
+    masked: Any, hashed: list[str], monkeypatch: pytest.MonkeyPatch, age: Any, again: Any
+) -> None:
+    more = masked.clone(upper=True)
+    assert again(more) == ["Masked"]
+    age(more.product.with_name("scene.masked_upper.txt"), 7200)
+    for expected in (["scene.masked_upper.txt"], []):
+        hashed.clear()
+        monkeypatch.setattr(digests.MEMO, "_digests", {})
+        assert more.complete()
+        assert hashed == expected
+
+
+def test_companion_is_identified_by_its_products_record(
+    masked: Any, out: Path, hashed: list[str], again: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert again(masked.clone(upper=True)) == ["Masked"]
+    hashed.clear()
+    monkeypatch.setattr(digests.MEMO, "_digests", {})
+    place = out / "scene.masked_upper.txt"
+    identity = inputs.identify(inputs.FileInput(place))
+    assert identity.members["file"].sha256 == hashlib.sha256(b"ONE\nONE\n").hexdigest()
+    assert hashed == []
+    place.write_text("no longer ours")
+    assert inputs.identify(inputs.FileInput(place)).members["file"].sha256 == (
+        hashlib.sha256(b"no longer ours").hexdigest()
+    )
+
+
+def test_moved_companions_stay_fresh(masked: Any, out: Path, tmp_path: Path, again: Any) -> None:
+    assert again(masked.clone(upper=True)) == ["Masked"]
+    shutil.copytree(out, tmp_path / "copy")
+    shutil.rmtree(out)
+    assert again(masked.clone(upper=True, outfolder=str(tmp_path / "copy"))) == []

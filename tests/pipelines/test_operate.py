@@ -151,6 +151,44 @@ def test_clean(joined: Any, out: Path, capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
+@pytest.fixture
+def masked(
+    graph: ModuleType, scene: Path, out: Path, build: Any, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """A finished `Masked` with a companion."""
+    monkeypatch.setitem(sys.modules, "small_graph", graph)
+    task = graph.Masked(source=str(scene), outfolder=str(out), upper=True)
+    assert build(task)
+    return task
+
+
+def test_companions(masked: Any, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    companion = out / "scene.masked_upper.txt"
+    for path in (out, masked.product, companion):
+        assert main(["status", str(path)]) == 0
+        assert capsys.readouterr().out == f"fresh       {masked.product}\n"
+    assert main(["why", str(companion)]) == 0
+    assert capsys.readouterr().out == f"{masked.product} is fresh\n"
+    arguments = ["--module", "small_graph", "Masked", "--source", masked.source]
+    code, said = why(masked, capsys, *arguments, "--outfolder", str(out), "--back")
+    assert code == 1 and "scene.masked.back was not made with it" in said
+    companion.unlink()
+    assert f"{companion} is missing" in why(masked, capsys)[1]
+
+
+def test_clean_removes_companions_of_a_gone_product(
+    masked: Any, out: Path, build: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert build(masked.clone(back=True))
+    masked.product.unlink()
+    (out / "scene.masked.back").write_text("changed, so perhaps a user's")
+    assert main(["clean", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"would remove  {out / 'scene.masked_upper.txt'}" in said
+    assert main(["clean", str(out), "--yes"]) == 0
+    assert [each.name for each in out.iterdir()] == ["scene.masked.back"]
+
+
 def test_version(command: Any) -> None:
     result = command("skysieve", "--version")
     assert result.stdout.startswith("skysieve ") and result.returncode == 0

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.product import OutputError, PathConflict, targets
+from pipelines.product import OutputError, PathConflict, ProductTarget, targets
 from pipelines.product.debris import debris, sweep, temporary
 from pipelines.product.freshness import record_path
 from pipelines.product.locks import Busy, exclusive, hold
@@ -102,12 +102,14 @@ def test_kill_at_each_step_of_publishing(
     assert hidden(out) == []
 
 
-@pytest.mark.parametrize("kind", ["Copied", "Packed"])
+@pytest.mark.parametrize("kind", ["Copied", "Packed", "Masked"])
 @pytest.mark.parametrize("rename", range(1, 4))
 def test_kill_of_the_first_publication(
     graph: ModuleType, scene: Path, out: Path, build: Any, kind: str, rename: int
 ) -> None:
     task = getattr(graph, kind)(source=str(scene), outfolder=str(out))
+    if kind == "Masked":
+        task = task.clone(upper=True)
     for required in task.deps():
         assert build(required)
     killed_at(rename, task.run)
@@ -141,6 +143,99 @@ def test_folder_that_was_set_aside_comes_back(
     assert contents(old.product) == before
     assert read_record(record_path(old.product)) is not None
     assert hidden(out) == []
+
+
+def own_files(task: Any) -> dict[str, Any]:
+    """Return the texts of all that stands at the places of a `Masked`, by name."""
+    names = (f"{task.product.stem}_upper.txt", f"{task.product.stem}.back")
+    places = (task.product, *map(task.product.with_name, names))
+    return {place.name: contents(place) for place in places}
+
+
+@pytest.mark.parametrize("kind", ["Masked", "MaskedFolder"])
+@pytest.mark.parametrize("rename", range(1, 8))
+@pytest.mark.parametrize("after", ["old", "new"])
+def test_kill_at_each_step_of_publishing_companions(
+    graph: ModuleType,
+    scene: Path,
+    out: Path,
+    build: Any,
+    made: Any,
+    kind: str,
+    rename: int,
+    after: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place: dict[str, Any] = {"source": str(scene), "outfolder": str(out)}
+    tasks = {
+        "new": getattr(graph, kind)(**place, repeat=3, upper=True),
+        "old": getattr(graph, kind)(**place, repeat=2, upper=True, back=True),
+    }
+    # The new one no longer makes the companion `.back`.
+    monkeypatch.setattr(graph.Masked, "companions", lambda self: self.output().companions)
+    found = {}
+    for name, task in tasks.items():
+        assert build(task)
+        found[name] = own_files(task)
+    assert None in found["new"].values() and None not in found["old"].values()
+    assert not tasks["new"].complete()
+    last = 5 if kind == "Masked" else 6
+    assert killed_at(rename, tasks["new"].run) == (rename <= last)
+    monkeypatch.setattr("pipelines.product.debris._swept", set())
+    for name, text in own_files(tasks["old"]).items():
+        allowed = [found["old"][name], found["new"][name]]
+        # A folder is away for a moment.
+        allowed += [None] * (kind == "MaskedFolder" and rename == 5)
+        assert text in allowed, name
+    assert record_path(tasks["old"].product).exists() == (rename in (1, last + 1, last + 2))
+    made()
+    assert build(tasks[after])
+    assert own_files(tasks[after]) == found[after]
+    # What was begun is finished without being made again; before, it is undone.
+    begun = rename > 2
+    assert made() == ([] if begun == (after == "new") else [kind])
+    other = "old" if after == "new" else "new"
+    assert tasks[after].complete() and not tasks[other].complete()
+    assert hidden(out) == []
+
+
+def test_mixed_files_without_their_record_are_made_again(
+    graph: ModuleType, scene: Path, out: Path, build: Any, made: Any
+) -> None:
+    task = graph.Masked(source=str(scene), outfolder=str(out), upper=True)
+    assert killed_at(2, task.run)
+    (left,) = [each for each in debris(out) if each.is_folder]
+    (left.path / "new" / task.product.name).write_text("torn")
+    assert build(task)
+    assert made() == ["Masked", "Masked"] and hidden(out) == []
+
+
+@pytest.mark.parametrize("kind", ["Masked", "MaskedFolder"])
+def test_what_a_user_put_there_since_a_kill_is_not_replaced_by_sweeping(
+    graph: ModuleType, scene: Path, out: Path, kind: str
+) -> None:
+    task = getattr(graph, kind)(source=str(scene), outfolder=str(out), upper=True)
+    assert killed_at(2, task.run)
+    theirs = task.product / "holiday.jpg" if kind == "MaskedFolder" else task.product
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text("a user's data")
+    sweep(out)
+    assert theirs.read_text() == "a user's data"
+    assert hidden(out) == [] and not record_path(task.product).exists()
+
+
+def test_files_that_a_user_put_into_a_product_since_a_kill_are_kept(
+    graph: ModuleType, scene: Path, out: Path, build: Any
+) -> None:
+    old = graph.MaskedFolder(source=str(scene), outfolder=str(out), upper=True)
+    assert build(old)
+    new = old.clone(repeat=3)
+    assert not new.complete()
+    assert killed_at(3, new.run)
+    (old.product / "mask.tif").write_text("a user's data")
+    sweep(out)
+    assert new.complete()
+    assert (old.product / "mask.tif").read_text() == "a user's data"
 
 
 def killed_after(seconds: float, action: Callable[[], object]) -> None:
@@ -547,3 +642,139 @@ def test_later_change_shows_even_by_a_coarse_clock(
     task.run()
     # FAT and some network file systems count modification times in steps of two seconds.
     assert time.time() - task.product.stat().st_mtime > 2
+
+
+def test_companions_stand_beside_their_product(graph: ModuleType, scene: Path, out: Path) -> None:
+    graph.Masked(source=str(scene), outfolder=str(out), upper=True, back=True).run()
+    assert contents(out / "scene.masked.txt") == "one\none\n"
+    assert contents(out / "scene.masked_upper.txt") == "ONE\nONE\n"
+    assert contents(out / "scene.masked.back") == "\neno\neno"
+    assert len(list(out.iterdir())) == 4
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_companion_that_is_not_written_is_an_error(
+    graph: ModuleType, scene: Path, out: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    def make(self: Any, work: Path, progress: Any) -> Any:
+        work.write_text("product")
+        if text is not None:
+            work.with_name("scene.masked_upper.txt").write_text(text)
+
+    monkeypatch.setattr(graph.Masked, "make", make)
+    with pytest.raises(OutputError, match=r"Masked wrote no scene\.masked_upper\.txt"):
+        graph.Masked(source=str(scene), outfolder=str(out), upper=True).run()
+    assert list(out.iterdir()) == []
+
+
+def test_foreign_file_at_a_companions_place_is_replaced_with_a_warning(
+    graph: ModuleType, scene: Path, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    graph.Masked(source=str(scene), outfolder=str(out)).run()
+    place = out / "scene.masked_upper.txt"
+    place.write_text("a user's file")
+    caplog.clear()
+    graph.Masked(source=str(scene), outfolder=str(out), upper=True).run()
+    assert f"{place} has no record of ours and will be replaced" in caplog.text
+    assert contents(place) == "ONE\nONE\n"
+    caplog.clear()
+    graph.Masked(source=str(scene), outfolder=str(out), upper=True, repeat=3).run()
+    assert "will be replaced" not in caplog.text
+
+
+def test_folder_at_a_companions_place_is_refused(
+    graph: ModuleType, scene: Path, out: Path, made: Any
+) -> None:
+    place = out / "scene.masked_upper.txt"
+    place.mkdir(parents=True)
+    with pytest.raises(OutputError, match=r"masked_upper\.txt has no record.*--outfolder"):
+        graph.Masked(source=str(scene), outfolder=str(out), upper=True).run()
+    assert place.is_dir() and made() == [] and hidden(out) == []
+
+
+def test_product_and_companion_do_not_replace_each_other(
+    graph: ModuleType, scene: Path, out: Path, build: Any, tmp_path: Path
+) -> None:
+    place: dict[str, Any] = {"source": str(scene), "outfolder": str(out)}
+    assert build(graph.Upper(**place))
+    with pytest.raises(OutputError, match=r"belongs to .*masked_upper\.txt.*--outfolder"):
+        graph.Masked(**place, upper=True).run()
+    place["outfolder"] = str(tmp_path / "other")
+    assert build(graph.Masked(**place, upper=True))
+    with pytest.raises(OutputError, match=r"belongs to .*masked\.txt.*--outfolder"):
+        graph.Upper(**place).run()
+
+
+def test_graph_with_a_product_at_a_companions_place_is_an_error(
+    command: Any, scene: Path, out: Path
+) -> None:
+    arguments = ["luigi", "--module", "small_graph", "Asks", "--source", scene, "--outfolder", out]
+    result = command(*arguments, "--clash")
+    assert result.returncode == 35
+    assert f"two different tasks publish at {out / 'scene.masked_upper.txt'}" in result.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("uppers", ["[false, true]", "[true, false]"])
+def test_graph_that_asks_for_one_product_in_two_ways(
+    command: Any, scene: Path, out: Path, made: Any, workers: int, uppers: str
+) -> None:
+    arguments = ["luigi", "--module", "small_graph", "Asks", "--source", scene, "--outfolder", out]
+    arguments += ["--uppers", uppers, "--workers", workers]
+    result = command(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert contents(out / "scene.masked_upper.txt") == "ONE\nONE\n"
+    assert hidden(out) == []
+    made()
+    assert command(*arguments).returncode == 0
+    assert made() == []
+
+
+def test_rivals_with_other_companions_keep_each_others(
+    graph: ModuleType, scene: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upper = graph.Masked(source=str(scene), outfolder=str(out), upper=True)
+    back = graph.Masked(source=str(scene), outfolder=str(out), back=True)
+    assert not upper.complete() and not back.complete()
+    make = graph.Masked.make
+
+    def disturbed(self: Any, work: Path, progress: Any) -> Any:
+        described = make(self, work, progress)
+        monkeypatch.setattr(graph.Masked, "make", make)
+        back.run()
+        return described
+
+    monkeypatch.setattr(graph.Masked, "make", disturbed)
+    upper.run()
+    assert upper.complete() and back.complete()
+    assert None not in own_files(upper).values() and hidden(out) == []
+
+
+def test_changed_file_is_not_removed_as_a_companion(
+    graph: ModuleType, scene: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place: dict[str, Any] = {"source": str(scene), "outfolder": str(out)}
+    graph.Masked(**place, upper=True, back=True).run()
+    monkeypatch.setattr(graph.Masked, "companions", lambda self: self.output().companions)
+    (out / "scene.masked.back").write_text("a user's file")
+    graph.Masked(**place, repeat=3).run()
+    assert contents(out / "scene.masked.back") == "a user's file"
+    assert not (out / "scene.masked_upper.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "companions",
+    [[""], ["a.tif"], ["a.tif.json"], ["b.png"], ["a/b.png"], ["../a.png"], ["a.png", "a.png"]],
+)
+def test_names_of_companions(companions: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"companions of a\.tif"):
+        ProductTarget(Path("out/a.tif"), companions)
+
+
+def test_target_is_there_with_its_companions(tmp_path: Path) -> None:
+    target = ProductTarget(tmp_path / "a.tif", companions=("a_probability.tif", "a.png"))
+    for name in ("a.tif", "a.tif.json", "a_probability.tif"):
+        (tmp_path / name).touch()
+    assert not target.exists()
+    (tmp_path / "a.png").touch()
+    assert target.exists()

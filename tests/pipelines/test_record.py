@@ -26,11 +26,13 @@ SHARED = Path(__file__).resolve().parents[2] / ".." / "shared"
 SQUARE = {"type": "Polygon", "coordinates": [[[8, 50], [9, 50], [9, 51], [8, 51], [8, 50]]]}
 
 
-def described(product: Path, description: Description) -> dict[str, Any]:
+def described(
+    product: Path, description: Description, companions: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The Item that is read back from the record of `product`."""
     record = build_record(
         product.name,
-        product_files(product),
+        product_files(product, companions),
         description,
         task={"module": "m", "family": "Task", "parameters": {"b": "2", "a": "1"}, "folder": "/"},
         parts={"task": "Task"},
@@ -114,6 +116,52 @@ def test_folder_product_has_an_asset_per_file(tmp_path: Path) -> None:
     }
     assert item["assets"]["MTL.txt"]["roles"] == ["metadata"]
     assert item["assets"]["truth/tau.tif"]["type"] == "image/tiff; application=geotiff"
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_companion_has_an_asset(tmp_path: Path, kind: str) -> None:
+    product = tmp_path / "mask.tif"
+    if kind == "file":
+        product.write_bytes(b"mask")
+    else:
+        product.mkdir()
+        (product / "mask.png").write_bytes(b"a member, not the companion")
+    described(product, Description(files={"mask.png": Described(key="member")}))
+    alone = read_record(record_path(product))
+    (tmp_path / "mask.png").write_bytes(b"picture")
+    (tmp_path / "mask_p.tif").write_bytes(b"p")
+    names = ("mask.png", "mask_p.tif")
+    files = {"mask_p.tif": Described(("data",), title="Probability", key="probability")}
+    if kind == "folder":
+        with pytest.raises(ValueError, match=r"another key for each file.*mask\.png, mask\.png"):
+            described(product, Description(files=files), names)
+        (product / "mask.png").rename(product / "member.png")
+    assets = described(product, Description(files=files), names)["assets"]
+    assert assets["mask.png"]["href"] == "./mask.png"
+    assert assets["mask.png"]["type"] == "image/png"
+    assert assets["mask.png"]["file:size"] == len(b"picture")
+    assert assets["probability"]["href"] == "./mask_p.tif"
+    assert assets["probability"]["title"] == "Probability"
+    record = read_record(record_path(product))
+    assert record is not None and alone is not None
+    assert record.companions == names
+    if kind == "file":
+        assert record.product_digest == alone.product_digest
+        assert record.product_digest == hashlib.sha256(b"mask").hexdigest()
+    assert record.damage(product) is None and not record.is_touched(product)
+    (tmp_path / "mask.png").unlink()
+    assert record.is_touched(product)
+    assert str(record.damage(product)) == f"{tmp_path / 'mask.png'} is missing"
+
+
+@pytest.mark.parametrize("name", ["../..", "../", "../../mask.png", "../a/mask.png"])
+def test_record_that_names_files_elsewhere_is_none(product: Path, name: str) -> None:
+    item = described(product, Description())
+    item["assets"]["data"]["skysieve:file"] = name
+    place = record_path(product)
+    place.write_text(json.dumps(item))
+    with pytest.raises(BrokenRecord, match="beside the product"):
+        read_record(place)
 
 
 def test_digest_of_a_folder_product(tmp_path: Path) -> None:
