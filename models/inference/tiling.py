@@ -3,9 +3,9 @@
 Usage: `predict(source, network, sink, tile=256, jobs=2)`
 
 Rows are read ahead by one thread, tiles are predicted by `jobs` threads, and finished rows are
-handed to the sink by another. Tiles begin at multiples of the network's stride from the scene's
-origin and are fed with the network's margin around them; what lies outside of the scene counts as
-invalid pixels do. So the result does not depend on the tile size, but for rounding.
+handed to the sink by another. Tiles begin at multiples of the network's stride from one origin and
+are fed with the network's margin around them; what lies outside of the scene counts as invalid
+pixels do. So the result does not depend on the tile size, but for rounding.
 """
 
 from __future__ import annotations
@@ -56,10 +56,12 @@ Sink = Callable[[Rows, NDArray[np.float32], NDArray[np.bool_]], None]
 class _Strip:
     """A row of tiles: the scene's rows that it yields, and its input with the margin around.
 
-    `blank` is `(len(rows), width)` bool, True where it yields nothing.
+    `blank` is `(len(rows), width)` bool, True where it yields nothing; `skipped` are the rows of
+    its tiles that lie above the scene.
     """
 
     rows: Rows
+    skipped: int
     values: NDArray[np.float32]
     invalid: NDArray[np.bool_]
     blank: NDArray[np.bool_]
@@ -73,16 +75,19 @@ def predict(
     tile: int = TILE,
     jobs: int = 2,
     outside: Outside | None = None,
+    origin: tuple[int, int] = (0, 0),
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
     """Run `network` over `source` and hand what it yields to `sink`.
 
     Pixels that are `outside` are read, as they surround others, but nothing is predicted there.
+    `origin` are the rows and columns, 0 or more, by which the first tile begins before the scene:
+    networks that pool see pixels in blocks, which begin there.
     `tile` is the greatest side of a tile in pixels, `jobs` the number of tiles predicted at once.
     `progress` is called with the fraction done, in (0, 1]. The memory taken is that of a few rows
     of tiles. Tiles without a valid pixel are not predicted. Raises what source and sink raise.
     """
-    walk = _Walk(source, network, tile, outside)
+    walk = _Walk(source, network, tile, outside, origin)
     function = network.prepare(walk.tile, jobs)
     before: tuple[_Strip, NDArray[np.float32], list[Future[None]]] | None = None
     with (
@@ -131,18 +136,26 @@ class _Walk:
     """The tiles of a scene, and the input of the strips at hand."""
 
     def __init__(
-        self, source: RowSource, network: Network, tile: int, outside: Outside | None
+        self,
+        source: RowSource,
+        network: Network,
+        tile: int,
+        outside: Outside | None,
+        origin: tuple[int, int],
     ) -> None:
         """Choose the tiles: as even as the stride allows, none greater than `tile`."""
         self._source, self._network, self._outside = source, network, outside
         self._height, self._width = source.shape
         self._margin = network.margin
+        # Whole strides before the scene change nothing.
+        self._above, self._before = (shift % network.stride for shift in origin)
+        sides = self._height + self._above, self._width + self._before
         # Greatest multiple of the stride up to `tile`, and enough of them for the scene.
         most = max(tile // network.stride, 1) * network.stride
-        self.strips, self._across = (-(-length // most) for length in source.shape)
+        self.strips, self._across = (-(-length // most) for length in sides)
         self.tile = (
-            _even(self._height, self.strips, network.stride),
-            _even(self._width, self._across, network.stride),
+            _even(sides[0], self.strips, network.stride),
+            _even(sides[1], self._across, network.stride),
         )
         shape = (
             self.tile[0] + 2 * self._margin,
@@ -157,8 +170,9 @@ class _Walk:
 
     def read(self, number: int) -> _Strip:
         """Read the rows that strip `number` needs and the one before did not."""
-        start = number * self.tile[0]
+        start = number * self.tile[0] - self._above
         top, margin = start - self._margin, self._margin
+        left = margin + self._before
         values, invalid = self._held[number % len(self._held)]
         if number:
             # The last rows of the strip before are the first of this one.
@@ -168,14 +182,15 @@ class _Walk:
         invalid[max(self._read_to - top, 0) :] = True
         rows = Rows(self._read_to, min(top + len(values), self._height))
         if len(rows) > 0:
-            place = slice(rows.start - top, rows.stop - top), slice(margin, margin + self._width)
+            place = slice(rows.start - top, rows.stop - top), slice(left, left + self._width)
             invalid[place] = self._source.read(rows, values[place])
             self._read_to = rows.stop
-        yielded = Rows(start, min(start + self.tile[0], self._height))
-        blank = invalid[margin : margin + len(yielded), margin : margin + self._width].copy()
+        yielded = Rows(max(start, 0), min(start + self.tile[0], self._height))
+        first = yielded.start - top
+        blank = invalid[first : first + len(yielded), left : left + self._width].copy()
         if self._outside:
             blank |= self._outside(yielded)
-        return _Strip(yielded, values, invalid, blank)
+        return _Strip(yielded, yielded.start - start, values, invalid, blank)
 
     def empty(self, strip: _Strip) -> NDArray[np.float32]:
         """Return the array for what a strip yields."""
@@ -183,8 +198,8 @@ class _Walk:
 
     def columns(self, strip: _Strip) -> list[int]:
         """Return where the tiles begin in which there is something to predict."""
-        blank = np.asarray(strip.blank.all(axis=0))
-        starts = range(0, self._width, self.tile[1])
+        blank = np.pad(np.asarray(strip.blank.all(axis=0)), (self._before, 0), constant_values=True)
+        starts = range(0, len(blank), self.tile[1])
         return [start for start in starts if not blank[start : start + self.tile[1]].all()]
 
     def fill(
@@ -193,7 +208,10 @@ class _Walk:
         """Predict the tile that begins at `column` and store it in `result`."""
         wide = slice(column, column + self.tile[1] + 2 * self._margin)
         found = function(strip.values[:, wide].copy(), strip.invalid[:, wide])
-        place = result[:, column : column + self.tile[1]]
+        skipped = max(self._before - column, 0)
+        first = column + skipped - self._before
+        place = result[:, first : first + self.tile[1] - skipped]
+        found = found[strip.skipped :, skipped:]
         place[...] = found[: place.shape[0], : place.shape[1]]
 
 

@@ -89,18 +89,20 @@ def run(source, net, **options):
     return result, masks, order
 
 
-def expected(source, mean):
+def expected(source, mean, origin=(0, 0)):
     """Return the same computed over the whole plane at once, neutral outside and where invalid."""
     wide = 4 * (mean.reach + mean.stride)
     wide -= wide % mean.stride
     h, w = source.shape
-    more = [(wide, wide + (-n) % mean.stride) for n in (h, w)]
+    before = [wide + shift for shift in origin]
+    more = [(b, wide + (-n - b) % mean.stride) for n, b in zip((h, w), before, strict=True)]
     values = np.where(source.invalid[..., None], NEUTRAL, source.values)
     plane = np.stack(
         [np.pad(values[..., b], more, constant_values=NEUTRAL[b]) for b in range(2)], -1
     )
     inner = (plane.shape[0] - 2 * wide, plane.shape[1] - 2 * wide)
-    found = Mean(mean.reach, mean.stride).prepare(inner, wide, 1)(plane)[:h, :w]
+    found = Mean(mean.reach, mean.stride).prepare(inner, wide, 1)(plane)
+    found = found[origin[0] :, origin[1] :][:h, :w]
     found[source.invalid] = np.nan
     return found
 
@@ -113,13 +115,14 @@ def expected(source, mean):
     reach=st.integers(1, 9),
     stride=st.sampled_from([1, 2, 4]),
     jobs=st.integers(1, 3),
+    origin=st.tuples(st.integers(0, 9), st.integers(0, 9)),
 )
 def test_tiles_of_any_size_give_what_the_whole_plane_gives(
-    height, width, tile, reach, stride, jobs
+    height, width, tile, reach, stride, jobs, origin
 ):
     source, mean = scene(height, width, seed=height * 97 + width), Mean(reach, stride)
-    found, masks, order = run(source, network(mean), tile=tile, jobs=jobs)
-    np.testing.assert_allclose(found, expected(source, mean), rtol=1e-4, atol=1e-4)
+    found, masks, order = run(source, network(mean), tile=tile, jobs=jobs, origin=origin)
+    np.testing.assert_allclose(found, expected(source, mean, origin), rtol=1e-4, atol=1e-4)
     assert (masks == source.invalid).all()
     for rows in (order, source.read_rows):
         assert [r.start for r in rows] == [0, *[r.stop for r in rows[:-1]]]
