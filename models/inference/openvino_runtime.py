@@ -63,4 +63,8 @@ class OpenVinoRuntime:
             result: NDArray[np.float32] = found[0][0]
             return result
 
+        # The first exchange of arrays in a process must not be two threads' at once: the bindings
+        # wait for each other then, one for the interpreter's lock, one for their own.
+        sides = (shape[0] + 2 * margin, shape[1] + 2 * margin)
+        predict(np.zeros((*sides, self.graph.bands), np.float32))
         return predict
