@@ -18,6 +18,8 @@ from typing import Any
 __all__ = ["Asset", "bounding_box", "digest_of", "item", "multihash", "timestamp"]
 
 STAC_VERSION = "1.1.0"
+# https://github.com/radiantearth/stac-spec/blob/v1.1.0/best-practices.md, "Common Media Types".
+COG_TYPE = "image/tiff; application=geotiff; profile=cloud-optimized"
 FILE_EXTENSION = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 # https://github.com/multiformats/multicodec/blob/master/table.csv: sha2-256 is 0x12, then the
 # length of the digest in bytes, 0x20.

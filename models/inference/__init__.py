@@ -1,0 +1,1 @@
+"""Cloud masks from networks: tiles in, seam-free classes out."""
