@@ -1,0 +1,59 @@
+"""Why an address gave no file.
+
+Usage: `except FetchError as error: print(error.failures[0].reason)`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["Failed", "Failure", "FetchError", "Passing"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An address that gave no file, without credentials, and why.
+
+    `damaged` tells that there is a file of other bytes than those expected; `unreachable` that
+    nothing answered.
+    """
+
+    address: str
+    reason: str
+    damaged: bool = False
+    unreachable: bool = False
+
+
+class FetchError(OSError):
+    """No address gave the file; the message says which were tried, why they failed, what to do."""
+
+    def __init__(self, name: str, failures: Iterable[Failure], remedy: str = "") -> None:
+        """Put the message together from the failures."""
+        self.failures = tuple(failures)
+        tried = "; ".join(f"{failure.address}: {failure.reason}" for failure in self.failures)
+        super().__init__(f"cannot fetch {name}: {tried}" + (f". {remedy}" if remedy else ""))
+
+
+class Failed(Exception):
+    """One address has failed for good; becomes a `Failure`."""
+
+    def __init__(self, reason: str, *, damaged: bool = False, unreachable: bool = False) -> None:
+        """Say why."""
+        super().__init__(reason)
+        self.damaged, self.unreachable = damaged, unreachable
+
+    def at(self, address: str) -> Failure:
+        """Return the failure of an address, which is shown as it is."""
+        return Failure(address, str(self), self.damaged, self.unreachable)
+
+
+class Passing(Failed):
+    """Another attempt may succeed, after `wait` seconds if the server says so."""
+
+    def __init__(
+        self, reason: str, *, wait: float | None = None, unreachable: bool = False
+    ) -> None:
+        """Say why, and how long to wait."""
+        super().__init__(reason, unreachable=unreachable)
+        self.wait = wait

@@ -1,0 +1,140 @@
+"""`FetchCheckpoint`: published weights, verified and kept in a cache.
+
+Usage: `luigi --module pipelines FetchCheckpoint --name cloud_detection_l8`
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote
+
+import luigi
+
+from models.weights.registry import Checkpoint, checkpoint
+from pipelines.product import (
+    Described,
+    Description,
+    OutputError,
+    ProductTarget,
+    ProductTask,
+    Progress,
+)
+
+__all__ = ["CheckpointParameter", "FetchCheckpoint", "checkpoint_cache", "checkpoints"]
+
+CACHE, MIRROR = "SKYSIEVE_CHECKPOINT_CACHE", "SKYSIEVE_CHECKPOINT_MIRROR"
+
+_SETTINGS = f"for weights the folder is set by {CACHE}, or cache in [checkpoints] of luigi.cfg"
+
+_log = logging.getLogger("luigi-interface.skysieve")
+
+
+class checkpoints(luigi.Config):  # noqa: N801 - the name of the section
+    """Where published weights are kept and looked for; neither changes a product."""
+
+    cache: str = luigi.Parameter(
+        default="",
+        description=f"folder for fetched weights; default: {CACHE}, else the user's cache folder",
+    )
+    mirror: str = luigi.Parameter(
+        default="",
+        description="folder, or file:// or http(s):// address of one, that holds weights under "
+        f"their published names and is asked first; default: {MIRROR}",
+    )
+
+
+class CheckpointParameter(luigi.Parameter):
+    """The name of registered weights, normalised to `name@digest` (8 digits of the SHA-256)."""
+
+    def parse(self, x: str) -> str:
+        """Return the normalised name."""
+        return self.normalize(x)
+
+    def normalize(self, x: str) -> str:
+        """Return the name with its digest. Raises `ValueError` for one that is not registered."""
+        return checkpoint(x).id
+
+
+class FetchCheckpoint(ProductTask):
+    """Fetch registered weights into the cache; a file put there by hand is taken if it is right."""
+
+    algorithm_version = 1
+    located = ()
+
+    name: str = CheckpointParameter(description="name in the registry, such as cloud_detection_l8")
+
+    @property
+    def entry(self) -> Checkpoint:
+        """What the registry says of the weights."""
+        return checkpoint(self.name)
+
+    def output(self) -> ProductTarget:
+        """`<cache>/<name>-<digest>.hdf5`."""
+        entry = self.entry
+        suffix = "".join(Path(entry.file).suffixes[-1:])
+        return ProductTarget(checkpoint_cache() / f"{entry.name}-{entry.digest}{suffix}")
+
+    def space_needed(self) -> int:
+        """Return the size of the file."""
+        return self.entry.size
+
+    def run(self) -> None:
+        """Fetch and publish. Raises what `ProductTask.run` raises, naming the cache's settings."""
+        try:
+            super().run()
+        except OutputError as error:
+            raise OutputError(error.errno, f"{error.strerror}; {_SETTINGS}") from error
+
+    def make(self, work: Path, progress: Progress) -> Description:
+        """Take the file from the first place that has it, unless its bytes are others."""
+        from scenes.fetch import fetch
+
+        entry, place = self.entry, self.product
+        fetched = fetch(
+            [str(place), *_mirrored(entry), *entry.urls],
+            work,
+            sha256=entry.sha256,
+            size=entry.size,
+            partial=place.with_name(f".{place.name}.part"),
+            progress=lambda done, _: progress(done / entry.size, f"fetching {entry.file}"),
+            remedy=f"Without a network, put the file at {place}, or set {MIRROR} (or mirror in "
+            f"[checkpoints] of luigi.cfg) to a folder that holds {entry.file}",
+        )
+        for failure in fetched.failures:
+            if failure.damaged:
+                _log.warning("%s was not used: %s", failure.address, failure.reason)
+        return Description(
+            id=f"{entry.name}-{entry.digest}",
+            properties={
+                "license": entry.licence,
+                "skysieve:checkpoint": entry.id,
+                "skysieve:source": fetched.address,
+            },
+            files={"": Described(roles=("weights",), title=f"{entry.architecture} {entry.name}")},
+        )
+
+
+def checkpoint_cache() -> Path:
+    """Return the folder of fetched weights: that of the settings, else the user's cache."""
+    chosen = str(checkpoints().cache) or os.environ.get(CACHE, "")
+    return Path(chosen).expanduser() if chosen else _user_cache()
+
+
+@cache
+def _user_cache() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("skysieve", appauthor=False) / "checkpoints"
+
+
+def _mirrored(entry: Checkpoint) -> list[str]:
+    """Return the address of the weights in the mirror, if there is one."""
+    base = str(checkpoints().mirror) or os.environ.get(MIRROR, "")
+    if not base:
+        return []
+    if "://" in base:
+        return [f"{base.rstrip('/')}/{quote(entry.file)}"]
+    return [str(Path(base).expanduser() / entry.file)]
