@@ -18,11 +18,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from models.inference.graph import VERSION, Graph, describe, load, save
 from models.inference.network import Stage
+from models.inference.statistics import OpenSource, with_scene_statistics
 from models.weights.loading import network_for, require
+
+if TYPE_CHECKING:
+    import keras
 
 __all__ = ["Precision", "RuntimeName", "Settings", "load_stage"]
 
@@ -60,18 +64,46 @@ def load_stage(
     *,
     name: str = "",
     sha256: str | None = None,
+    open_source: OpenSource | None = None,
 ) -> Stage:
     """Load the network of `architecture` for `bands` bands with the weights of a file.
 
     `name` stands for the weights in messages (default: the file's name); `sha256` is the digest
-    (hexadecimal) that the file must have, where it is known. Raises `FileNotFoundError` and
-    `ValueError` for weights that are not there, damaged, unsafe, or of another network, and for a
-    runtime that is not there or cannot do what is asked.
+    (hexadecimal) that the file must have, where it is known. `open_source` opens the scene that
+    the network is for: one with instance normalisation is fixed to this scene's statistics, by a
+    walk over the scene for each such layer (`models.inference.statistics`). Raises
+    `FileNotFoundError` and `ValueError` for weights that are not there, damaged, unsafe, or of
+    another network, for such a network without `open_source`, for a runtime that is not there or
+    cannot do what is asked, and what reading the scene raises.
     """
-    require(weights, architecture, bands, sha256=sha256)
+    summary = require(weights, architecture, bands, sha256=sha256)
     name = name or weights.name
+    if summary.normalisation == "instance":
+        if open_source is None:
+            raise ValueError(
+                f"{weights} holds {summary}: it takes statistics over the whole scene, and none "
+                "is known here; give weights with batch normalisation or without any"
+            )
+        model = network_for(weights, architecture, sha256=sha256)
+        return _fixed(model, open_source, settings, name)
     if settings.runtime == "tensorflow":
-        return _with_tensorflow(weights, architecture, settings, name)
+        model = network_for(weights, architecture, sha256=sha256)
+        return _with_tensorflow(model, settings, name)
+    return _with_openvino(_description(weights, architecture, settings.cache), settings, name)
+
+
+def _fixed(model: keras.Model, open_source: OpenSource, settings: Settings, name: str) -> Stage:
+    """Return a network with a scene's statistics; its description is that scene's, not cached."""
+
+    def as_stage(part: keras.Model) -> Stage:
+        if settings.runtime == "tensorflow":
+            return _with_tensorflow(part, settings, name)
+        return _with_openvino(describe(part), settings, name)
+
+    return as_stage(with_scene_statistics(model, open_source, as_stage, jobs=settings.threads))
+
+
+def _with_openvino(graph: Graph, settings: Settings, name: str) -> Stage:
     try:
         from models.inference.openvino_runtime import OpenVinoRuntime
     except ImportError as error:
@@ -79,7 +111,6 @@ def load_stage(
             f"the runtime openvino cannot be used here ({error}): install openvino, or choose the "
             "runtime tensorflow"
         ) from error
-    graph = _description(weights, architecture, settings.cache)
     device = "GPU" if settings.device == "gpu" else "CPU"
     runtime = OpenVinoRuntime(graph, settings.precision, settings.threads, device)
     return Stage(
@@ -87,9 +118,7 @@ def load_stage(
     )
 
 
-def _with_tensorflow(
-    weights: Path, architecture: Architecture, settings: Settings, name: str
-) -> Stage:
+def _with_tensorflow(model: keras.Model, settings: Settings, name: str) -> Stage:
     if settings.precision != "f32":
         raise ValueError(
             f"the runtime tensorflow computes in f32 only, not in {settings.precision}: choose the "
@@ -98,7 +127,6 @@ def _with_tensorflow(
     from models.inference.tensorflow_runtime import TensorFlowRuntime
     from models.networks.reach import neutral_input, reach
 
-    model = network_for(weights, architecture)
     found = reach(model)
     runtime = TensorFlowRuntime(model, "GPU:0" if settings.device == "gpu" else "CPU:0")
     return Stage(
