@@ -1,4 +1,4 @@
-"""A Landsat scene as an external input: which of its members a task reads.
+"""Scenes as external inputs: which of their members a task reads.
 
 Usage: `LandsatInput(Path("LC08_..."), bands=("B4", "B5"), optional=("QA",))`
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.product import Member, ResolvedInput
+from pipelines.product.digests import digest
 
 if TYPE_CHECKING:
     from scenes.archive import Product
@@ -42,19 +43,61 @@ class LandsatInput:
             labels = open_labels(scene, self.labels)
             files |= {f"labels {n}": (labels.product, name) for n, name in enumerate(labels.files)}
 
+        return _resolved(scene.metadata.product_id, files)
+
+
+@dataclass(frozen=True)
+class Sentinel2Input:
+    """The metadata of a Sentinel-2 tile and its `bands`."""
+
+    path: Path
+    bands: tuple[str, ...]
+
+    def resolve(self) -> ResolvedInput:
+        """Open the tile's metadata. Raises what `scenes.sentinel2.open_sentinel2` raises."""
+        from scenes.sentinel2 import open_sentinel2
+
+        scene = open_sentinel2(self.path)
+        files = {key: (scene.product, name) for key, name in scene.files(self.bands).items()}
+        return _resolved(scene.product_id, files)
+
+
+@dataclass(frozen=True)
+class PatchInput:
+    """The `bands` of a patch of 38-Cloud, whose red band is at `path`."""
+
+    path: Path
+    bands: tuple[str, ...]
+
+    def resolve(self) -> ResolvedInput:
+        """Find the files. Raises what `scenes.cloud38.open_patch` raises."""
+        from scenes.cloud38 import open_patch
+
+        patch = open_patch(self.path)
+        files = {band: patch.files[band] for band in self.bands if band in patch.files}
+
         def digests(names: Sequence[str]) -> Mapping[str, str]:
-            found: dict[str, str] = {}
-            for product in {files[key][0].path: files[key][0] for key in names}.values():
-                own = {key: files[key][1] for key in names if files[key][0].path == product.path}
-                hashed = product.digests(own.values())
-                found |= {key: hashed[name] for key, name in own.items()}
-            return found
+            return {name: digest(files[name]) for name in names}
 
         return ResolvedInput(
-            scene.metadata.product_id,
-            {key: _member(product, name) for key, (product, name) in files.items()},
-            digests,
+            patch.name, {band: Member(file) for band, file in files.items()}, digests
         )
+
+
+def _resolved(product_id: str, files: Mapping[str, tuple[Product, str]]) -> ResolvedInput:
+    """Return an input whose members are files of products, by key."""
+
+    def digests(names: Sequence[str]) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for product in {files[key][0].path: files[key][0] for key in names}.values():
+            own = {key: files[key][1] for key in names if files[key][0].path == product.path}
+            hashed = product.digests(own.values())
+            found |= {key: hashed[name] for key, name in own.items()}
+        return found
+
+    return ResolvedInput(
+        product_id, {key: _member(product, name) for key, (product, name) in files.items()}, digests
+    )
 
 
 def _member(product: Product, name: str) -> Member:

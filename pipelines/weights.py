@@ -12,7 +12,7 @@ from pathlib import Path
 
 import luigi
 
-from models.weights.registry import checkpoint
+from models.weights.registry import checkpoint, registry
 from pipelines.checkpoint import FetchCheckpoint
 from pipelines.product import ExternalInput, FileInput
 from pipelines.product.digests import digest
@@ -83,7 +83,8 @@ def weights_sha256(value: str) -> str:
 def weights_title(value: str) -> str:
     """Return a short text for file names and records: the registry name, or the file's stem.
 
-    It holds letters, digits, `.`, `_` and `-` only; for the empty value it is empty.
+    It holds letters, digits, `.`, `_` and `-` only; for the empty value it is empty. A file that is
+    called like a registered one is told from it by `-file`.
     """
     if not _is_path(value):
         return value.partition("@")[0]
@@ -92,7 +93,8 @@ def weights_title(value: str) -> str:
         if name.lower().endswith(suffix):
             name = name[: -len(suffix)]
             break
-    return re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._-")[:_LONGEST_TITLE] or "weights"
+    plain = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._-")[:_LONGEST_TITLE]
+    return f"{plain}-file" if plain in registry() else plain or "weights"
 
 
 def _is_path(value: str) -> bool:

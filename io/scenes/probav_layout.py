@@ -47,6 +47,9 @@ ANGLES: Mapping[str, str] = {
 }
 # Soft cloud fraction of a converted product with labels: dataset of the published converter.
 CLOUD_FRACTION = "CM_RESAMPLED"
+# Of an adapted product: the probability of cloud, float32, -1 where invalid (name of the published
+# README), and the mask, uint8: 0 clear, 1 cloud, 255 invalid.
+PROBABILITY, CLOUD_MASK = "CM_DAGANS", "CM_DAGANS_MASK"
 
 MAPPING = "MAPPING"
 SCALE, OFFSET, NO_DATA = "SCALE", "OFFSET", "NO_DATA"

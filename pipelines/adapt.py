@@ -1,0 +1,110 @@
+"""`InferenceDA`: a Proba-V image adapted to Landsat's look, with the clouds found in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import luigi
+
+from pipelines.inference import InferenceTask, Weights, adapted_detection
+from pipelines.product import (
+    Described,
+    Description,
+    ExternalInput,
+    FileInput,
+    ProductTarget,
+    Progress,
+    software,
+)
+from pipelines.settings import threads
+from pipelines.weights import WeightsParameter
+
+__all__ = ["InferenceDA"]
+
+
+class InferenceDA(InferenceTask):
+    """Adapt a Proba-V image with a generator, and detect clouds in what it yields (HDF5)."""
+
+    algorithm_version = 1
+    located = ("pvimage", "image_dest", "cloud_detection_weights", "dagans_weights")
+
+    pvimage: str = luigi.Parameter(description="Proba-V product (.HDF5), level L2A or L3")
+    image_dest: str = luigi.Parameter(description="file that is written (.HDF5)")
+    cloud_detection_weights: str = WeightsParameter(
+        default="cloud_detection_l8", description="registry name or file of the detector's weights"
+    )
+    dagans_weights: str = WeightsParameter(
+        default="full", description="registry name or file of the generator's weights"
+    )
+    threshold: float = luigi.FloatParameter(
+        default=0.5, description="least probability of what counts as cloud, 0 to 1"
+    )
+
+    def output(self) -> ProductTarget:
+        """Return the file named by `--image-dest`."""
+        return ProductTarget(Path(self.image_dest))
+
+    def weights_used(self) -> Mapping[str, Weights]:
+        """Return the weights of the generator and of the detector."""
+        return adapted_detection(self.dagans_weights, self.cloud_detection_weights)
+
+    def inputs(self) -> Mapping[str, ExternalInput]:
+        """Return the image, and weights given by a path."""
+        return {"pvimage": FileInput(Path(self.pvimage)), **super().inputs()}
+
+    def space_needed(self) -> int:
+        """Return twice the size of the image."""
+        path = Path(self.pvimage)
+        return 2 * path.stat().st_size if path.exists() else 0
+
+    def make(self, work: Path, progress: Progress) -> Description:
+        """Adapt and detect."""
+        from models.physics.regrid import outline
+        from pipelines.adapted_scene import adapt
+        from pipelines.scene_rows import probav_rows
+        from scenes import stac_fields
+
+        if Path(self.image_dest).exists() and Path(self.image_dest).samefile(self.pvimage):
+            raise ValueError(
+                f"{self.pvimage} is given as --pvimage and as --image-dest, and would be lost: "
+                "name another --image-dest"
+            )
+        progress(0, "loading the networks")
+        done = adapt(
+            Path(self.pvimage),
+            work,
+            self.network(lambda: probav_rows(Path(self.pvimage))),
+            self.threshold,
+            threads=threads(),
+            progress=lambda fraction: progress(fraction, "adapting"),
+        )
+        start, end = done.acquired
+        fields = {
+            "platform": "proba-v",
+            "instruments": ["vegetation"],
+            **stac_fields.projection(done.grid),
+            **stac_fields.processing({"skysieve": software()}, level="L2"),
+        }
+        if done.cloud_cover is not None:
+            fields["eo:cloud_cover"] = round(done.cloud_cover, 2)
+        return Description(
+            id=work.stem,
+            acquired=start if start == end else None,
+            interval=None if start == end else (start, end),
+            geometry=stac_fields.footprint(outline(done.grid)),
+            properties=fields,
+            extensions=tuple(stac_fields.extensions(fields)),
+            files={"": Described(("data", "reflectance"), title="Adapted Proba-V product")},
+        )
+
+    def verify(self, work: Path) -> None:
+        """Open the product with the Proba-V reader and decode its last rows."""
+        from scenes.grid import Rows
+        from scenes.probav import open_probav
+        from scenes.probav_layout import BANDS
+
+        with open_probav(work) as product:
+            last = Rows(product.grid.height - 1, product.grid.height)
+            for band in BANDS:
+                product.reflectance(band, last)

@@ -1,0 +1,130 @@
+"""`ApplyMask`: a scene without its clouds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import luigi
+
+from pipelines.cloud_masks import AnySensor
+from pipelines.mask import CloudMask, scene_name
+from pipelines.product import (
+    Described,
+    Description,
+    ExternalInput,
+    FileInput,
+    ProductTarget,
+    ProductTask,
+    Progress,
+    software,
+)
+from pipelines.settings import threads
+
+__all__ = ["ApplyMask"]
+
+
+class ApplyMask(AnySensor, ProductTask):
+    """Write a scene's reflectance with no data where its mask is not clear (COG).
+
+    Without `--mask`, the mask is made, with the choices given.
+    """
+
+    algorithm_version = 1
+    located = (*CloudMask.located, "scene", "mask_file", "dagans_weights")
+
+    if TYPE_CHECKING:  # what `inherits` adds
+        outfolder: str
+
+    scene: str = luigi.Parameter(description="the scene: Landsat-8/9, Sentinel-2 or Proba-V")
+    mask_file: str = luigi.Parameter(
+        default="", description="mask on the scene's grid (GeoTIFF); default: made here"
+    )
+    keep: str = luigi.Parameter(
+        default="1", description="numbers of the mask whose pixels are kept, with commas"
+    )
+    bands: str = luigi.Parameter(
+        default="", description="bands with commas (B4,B3,B2); default: those that the mask reads"
+    )
+
+    def requires(self) -> dict[str, luigi.Task]:
+        """Return the mask's task, unless the mask is given."""
+        return {} if self.mask_file else {"mask": self._task}
+
+    def output(self) -> ProductTarget:
+        """`[<scene>_]<mask>_applied[_<choice that is not the default> ...].tif`."""
+        mask = Path(self.mask_file) if self.mask_file else self._task.product
+        name = mask.stem
+        if self.mask_file and scene_name(Path(self.scene)) not in name:
+            name = f"{scene_name(Path(self.scene))}_{name}"
+        choices = {
+            f"_{self.bands.replace(',', '-')}": bool(self.bands),
+            f"_keep{self.keep.replace(',', '-')}": self.keep != "1",
+        }
+        suffix = "".join(text for text, chosen in choices.items() if chosen)
+        folder = Path(self.outfolder) if self.outfolder else mask.parent
+        return ProductTarget(folder / f"{name}_applied{suffix}.tif")
+
+    def inputs(self) -> Mapping[str, ExternalInput]:
+        """Return the scene's bands, and the mask if it is given."""
+        given: dict[str, ExternalInput] = (
+            {"mask": FileInput(Path(self.mask_file))} if self.mask_file else {}
+        )
+        return {"scene": self._task.scene_input(self._bands), **given}
+
+    def make(self, work: Path, progress: Progress) -> Description:
+        """Write the reflectance where the mask is clear."""
+        from models.physics.regrid import outline
+        from pipelines.masked_scene import write_applied
+        from scenes import stac_fields
+        from scenes.stac import COG_TYPE
+
+        mask = Path(self.mask_file) if self.mask_file else self._task.product
+        with self._task.rows(self._bands) as scene:
+            numbers = write_applied(
+                scene,
+                mask,
+                self._kept(),
+                work,
+                threads=threads(),
+                progress=lambda done: progress(done, "applying the mask"),
+            )
+            start, end = scene.acquired
+            fields = dict(scene.properties) | stac_fields.processing(
+                {"skysieve": software()}, lineage=scene.note
+            )
+            if scene.grid.crs:
+                fields |= stac_fields.projection(scene.grid)
+            bands = {"bands": numbers}
+            return Description(
+                id=work.stem,
+                acquired=start if start == end else None,
+                interval=None if start == end else (start, end),
+                geometry=stac_fields.footprint(outline(scene.grid, 5)) if scene.grid.crs else None,
+                properties=fields,
+                extensions=tuple(stac_fields.extensions(fields, bands)),
+                files={
+                    "": Described(("data", "reflectance"), COG_TYPE, "Clear reflectance", bands)
+                },
+            )
+
+    @property
+    def _task(self) -> CloudMask:
+        return self.mask(Path(self.scene))
+
+    @property
+    def _bands(self) -> tuple[str, ...]:
+        named = tuple(band.strip() for band in self.bands.split(",") if band.strip())
+        return named or self._task.bands()
+
+    def _kept(self) -> tuple[int, ...]:
+        try:
+            numbers = tuple(int(word) for word in self.keep.split(","))
+        except ValueError:
+            numbers = ()
+        if not numbers or not all(0 <= number <= 255 for number in numbers):
+            raise ValueError(
+                f"--keep {self.keep}: expected numbers from 0 to 255 with commas between, such as 1"
+            )
+        return numbers

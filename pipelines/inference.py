@@ -1,0 +1,141 @@
+"""What all tasks that run networks share: weights, runtime, device.
+
+Usage: `class CloudMaskPV(InferenceTask): def weights_used(self): return {...}`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import luigi
+
+from pipelines.checkpoint import checkpoint_cache
+from pipelines.product import ExternalInput, ProductTask
+from pipelines.settings import threads
+from pipelines.weights import (
+    weights_file,
+    weights_inputs,
+    weights_requirement,
+    weights_sha256,
+    weights_title,
+)
+
+if TYPE_CHECKING:
+    from models.inference.loading import Architecture, Device, Precision, RuntimeName
+    from models.inference.network import Network
+    from models.inference.statistics import OpenSource
+
+__all__ = ["InferenceTask", "Weights", "adapted_detection", "load_network"]
+
+# What a network's output is clipped to before the next one reads it: reflectance (facts of
+# Mateo-Garcia et al. 2020, doi 10.1109/JSTARS.2020.3031741, as published).
+REFLECTANCE_LIMITS = (0.0, 2.0)
+
+
+class Weights(NamedTuple):
+    """Weights that a task uses: a registry name or a path, and the network they are for."""
+
+    value: str
+    architecture: Architecture
+    bands: int
+
+
+def adapted_detection(generator: str, detector: str) -> dict[str, Weights]:
+    """Return the weights of Proba-V's networks in the order in which they run."""
+    first = {"dagans_weights": Weights(generator, "generator", 4)} if generator else {}
+    return {**first, "cloud_detection_weights": Weights(detector, "unet", 4)}
+
+
+def load_network(
+    used: Iterable[Weights],
+    open_source: OpenSource,
+    runtime: str = "openvino",
+    precision: str = "f32",
+    device: str = "auto",
+) -> Network:
+    """Load networks whose weights are there; each reads what the one before yields.
+
+    `open_source` opens the scene, for a first network that takes statistics over it. Raises what
+    `models.inference.loading.load_stage` raises, and `ValueError` for networks that do not fit.
+    """
+    from models.inference.loading import Settings, load_stage
+    from models.inference.network import Network
+
+    settings = Settings(
+        cast("RuntimeName", runtime),
+        cast("Precision", precision),
+        cast("Device", device),
+        threads(),
+        checkpoint_cache() / "networks",
+    )
+    stages = tuple(
+        load_stage(
+            weights_file(each.value),
+            each.architecture,
+            each.bands,
+            settings,
+            name=weights_title(each.value),
+            sha256=weights_sha256(each.value),
+            open_source=None if place else open_source,
+        )
+        for place, each in enumerate(used)
+    )
+    return Network(stages, REFLECTANCE_LIMITS)
+
+
+class InferenceTask(ProductTask):
+    """A task that runs networks, one after the other, over a scene."""
+
+    runtime: str = luigi.ChoiceParameter(
+        choices=("openvino", "tensorflow"),
+        default="openvino",
+        config_path={"section": "inference", "name": "runtime"},
+        description="what runs the networks; tensorflow is slower, and runs what Keras can build",
+    )
+    precision: str = luigi.ChoiceParameter(
+        choices=("f32", "bf16"),
+        default="f32",
+        config_path={"section": "inference", "name": "precision"},
+        description="arithmetic; bf16 is faster on some processors and changes a few decisions",
+    )
+    device: str = luigi.ChoiceParameter(
+        choices=("auto", "cpu", "gpu"),
+        default="auto",
+        significant=False,
+        description="where the networks run; auto is the processor",
+    )
+
+    def weights_used(self) -> Mapping[str, Weights]:
+        """Return the weights by the names that they have among requirements and inputs."""
+        raise NotImplementedError(f"{self.task_family}.weights_used() names the networks")
+
+    def requires(self) -> dict[str, luigi.Task]:
+        """Return the tasks that fetch the weights of the registry."""
+        return {
+            name: task
+            for name, used in self.weights_used().items()
+            for task in weights_requirement(used.value).values()
+        }
+
+    def inputs(self) -> Mapping[str, ExternalInput]:
+        """Return the files of weights that were given by their paths."""
+        return {
+            name: source
+            for name, used in self.weights_used().items()
+            for source in weights_inputs(used.value).values()
+        }
+
+    def network(self, open_source: OpenSource) -> Network:
+        """Load the networks; each reads what the one before yields.
+
+        `open_source` opens the scene, for a first network that takes statistics over it.
+        """
+        return load_network(
+            self.weights_used().values(), open_source, self.runtime, self.precision, self.device
+        )
+
+    def choices(self) -> dict[str, bool]:
+        """Return suffixes of the product's name, and whether each is needed."""
+        return {f"_{self.runtime}": self.runtime != "openvino",
+                f"_{self.precision}": self.precision != "f32"}  # fmt: skip
