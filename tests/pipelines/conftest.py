@@ -1,12 +1,18 @@
-"""Fixtures for the graph machinery: a scene of tiny files, and the tasks of `small_graph`."""
+"""Fixtures for the graph machinery (a scene of tiny files, the tasks of `small_graph`) and for masks.
+
+Those for masks are tiny networks (`small_networks`), tiny scenes (`small_scenes`), and a cache of
+checkpoints that is never the user's.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -45,12 +51,123 @@ def build() -> Callable[..., bool]:
 @pytest.fixture(scope="session")
 def graph() -> ModuleType:
     """The module `small_graph`."""
+    return _module("small_graph")
+
+
+def _module(name: str) -> ModuleType:
     sys.path.insert(0, str(HERE))
     try:
-        import small_graph
+        return importlib.import_module(name)
     finally:
         sys.path.remove(str(HERE))
-    return small_graph
+
+
+@pytest.fixture(scope="session")
+def nets() -> ModuleType:
+    """The module `small_networks`: what the tiny networks compute, in NumPy."""
+    return _module("small_networks")
+
+
+@pytest.fixture(scope="session")
+def small() -> ModuleType:
+    """The module `small_scenes`: makers of tiny scenes."""
+    return _module("small_scenes")
+
+
+@pytest.fixture(scope="session")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that all processes of a test run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checkpoint_cache(together: Path) -> Iterator[Path]:
+    """The cache of checkpoints and of described networks, shared by the whole test run."""
+    cache = together / "checkpoints"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKYSIEVE_CHECKPOINT_CACHE", str(cache))
+        patch.delenv("SKYSIEVE_CHECKPOINT_MIRROR", raising=False)
+        yield cache
+
+
+@dataclass(frozen=True)
+class SmallWeights:
+    """Files of weights: detectors for 4 and for 6 bands, a generator."""
+
+    four: str
+    six: str
+    generator: str
+
+
+@pytest.fixture(scope="session")
+def weights(nets: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> SmallWeights:
+    """Weights of the tiny networks."""
+    folder = tmp_path_factory.mktemp("weights")
+    return SmallWeights(
+        str(nets.write_unet(folder / "four.h5", 4)),
+        str(nets.write_unet(folder / "six.h5", 6)),
+        str(nets.write_generator(folder / "gen.h5")),
+    )
+
+
+@pytest.fixture(scope="session")
+def registered(weights: SmallWeights, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny weights under the names of the published ones, for `small_registry`."""
+    names = _module("small_registry")
+    folder = tmp_path_factory.mktemp("registered")
+    for name, own in names.FILES.items():
+        (folder / f"{name}.hdf5").write_bytes(Path(getattr(weights, own)).read_bytes())
+    return folder
+
+
+@pytest.fixture
+def small_registry(registered: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make the registry that of the tiny weights, in this process; return their folder."""
+    from models.weights import registry
+
+    entries = _module("small_registry").small(registered)
+    monkeypatch.setattr(registry, "registry", lambda: entries)
+    return registered
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real files and golden outputs; the test skips where it is absent."""
+    folder = HERE.parents[1] / ".." / "shared"
+    if not folder.is_dir():
+        pytest.skip("the folder of real files and golden outputs is not beside the repository")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(build: Callable[..., bool]) -> Callable[[luigi.Task], Path]:
+    """A function that runs one task in this process, and returns its product."""
+
+    def made(task: luigi.Task) -> Path:
+        assert build(task), task
+        return Path(task.product)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def refusal() -> Callable[..., str]:
+    """A function that runs a task that must fail, and returns what it says."""
+    return _refusal
+
+
+def _refusal(task: luigi.Task, *folders: Path) -> str:
+    """Nothing may be left in `folders` that was not there before."""
+    before = {folder: sorted(folder.rglob("*")) for folder in folders}
+    with pytest.raises((ValueError, OSError)) as caught:
+        for each in luigi.task.flatten(task.requires()):
+            if not each.complete():
+                each.run()
+        task.run()
+    for folder, found in before.items():
+        assert sorted(folder.rglob("*")) == found
+    return str(caught.value)
 
 
 @pytest.fixture
