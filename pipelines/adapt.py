@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from pipelines.product import (
     FileInput,
     ProductTarget,
     Progress,
-    software,
 )
+from pipelines.scene_description import describe_scene
 from pipelines.settings import threads
 from pipelines.weights import WeightsParameter
 
@@ -42,7 +43,13 @@ class InferenceDA(InferenceTask):
     )
 
     def output(self) -> ProductTarget:
-        """Return the file named by `--image-dest`."""
+        """Return the file named by `--image-dest`. Raises `ValueError` where it is the image."""
+        # No links are followed: that would be a look at files.
+        if os.path.abspath(self.image_dest) == os.path.abspath(self.pvimage):  # noqa: PTH100
+            raise ValueError(
+                f"--image-dest {self.image_dest} is the image itself, which would be lost: name "
+                "another file"
+            )
         return ProductTarget(Path(self.image_dest))
 
     def weights_used(self) -> Mapping[str, Weights]:
@@ -60,43 +67,24 @@ class InferenceDA(InferenceTask):
 
     def make(self, work: Path, progress: Progress) -> Description:
         """Adapt and detect."""
-        from models.physics.regrid import outline
         from pipelines.adapted_scene import adapt
         from pipelines.scene_rows import probav_rows
-        from scenes import stac_fields
 
-        if Path(self.image_dest).exists() and Path(self.image_dest).samefile(self.pvimage):
-            raise ValueError(
-                f"{self.pvimage} is given as --pvimage and as --image-dest, and would be lost: "
-                "name another --image-dest"
-            )
+        path = Path(self.pvimage)
         progress(0, "loading the networks")
-        done = adapt(
-            Path(self.pvimage),
-            work,
-            self.network(lambda: probav_rows(Path(self.pvimage))),
-            self.threshold,
-            threads=threads(),
-            progress=lambda fraction: progress(fraction, "adapting"),
-        )
-        start, end = done.acquired
-        fields = {
-            "platform": "proba-v",
-            "instruments": ["vegetation"],
-            **stac_fields.projection(done.grid),
-            **stac_fields.processing({"skysieve": software()}, level="L2"),
-        }
-        if done.cloud_cover is not None:
-            fields["eo:cloud_cover"] = round(done.cloud_cover, 2)
-        return Description(
-            id=work.stem,
-            acquired=start if start == end else None,
-            interval=None if start == end else (start, end),
-            geometry=stac_fields.footprint(outline(done.grid)),
-            properties=fields,
-            extensions=tuple(stac_fields.extensions(fields)),
-            files={"": Described(("data", "reflectance"), title="Adapted Proba-V product")},
-        )
+        network = self.network(lambda: probav_rows(path))
+        with probav_rows(path) as scene:
+            cover = adapt(
+                scene,
+                path,
+                work,
+                network,
+                self.threshold,
+                threads=threads(),
+                progress=lambda fraction: progress(fraction, "adapting"),
+            )
+            described = Described(("data", "reflectance"), title="Adapted Proba-V product")
+            return describe_scene(scene, work.stem, {"": described}, cloud_cover=cover)
 
     def verify(self, work: Path) -> None:
         """Open the product with the Proba-V reader and decode its last rows."""

@@ -18,8 +18,8 @@ from pipelines.product import (
     ProductTarget,
     ProductTask,
     Progress,
-    software,
 )
+from pipelines.scene_description import describe_scene
 from pipelines.settings import threads
 
 __all__ = ["ApplyMask"]
@@ -75,14 +75,12 @@ class ApplyMask(AnySensor, ProductTask):
 
     def make(self, work: Path, progress: Progress) -> Description:
         """Write the reflectance where the mask is clear."""
-        from models.physics.regrid import outline
         from pipelines.masked_scene import write_applied
-        from scenes import stac_fields
         from scenes.stac import COG_TYPE
 
         mask = Path(self.mask_file) if self.mask_file else self._task.product
         with self._task.rows(self._bands) as scene:
-            numbers = write_applied(
+            bands = write_applied(
                 scene,
                 mask,
                 self._kept(),
@@ -90,24 +88,10 @@ class ApplyMask(AnySensor, ProductTask):
                 threads=threads(),
                 progress=lambda done: progress(done, "applying the mask"),
             )
-            start, end = scene.acquired
-            fields = dict(scene.properties) | stac_fields.processing(
-                {"skysieve": software()}, lineage=scene.note
+            described = Described(
+                ("data", "reflectance"), COG_TYPE, "Clear reflectance", {"bands": bands}
             )
-            if scene.grid.crs:
-                fields |= stac_fields.projection(scene.grid)
-            bands = {"bands": numbers}
-            return Description(
-                id=work.stem,
-                acquired=start if start == end else None,
-                interval=None if start == end else (start, end),
-                geometry=stac_fields.footprint(outline(scene.grid, 5)) if scene.grid.crs else None,
-                properties=fields,
-                extensions=tuple(stac_fields.extensions(fields, bands)),
-                files={
-                    "": Described(("data", "reflectance"), COG_TYPE, "Clear reflectance", bands)
-                },
-            )
+            return describe_scene(scene, work.stem, {"": described})
 
     @property
     def _task(self) -> CloudMask:

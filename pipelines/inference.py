@@ -6,7 +6,7 @@ Usage: `class CloudMaskPV(InferenceTask): def weights_used(self): return {...}`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import luigi
 
@@ -31,6 +31,31 @@ __all__ = ["InferenceTask", "Weights", "adapted_detection", "load_network"]
 # What a network's output is clipped to before the next one reads it: reflectance (facts of
 # Mateo-Garcia et al. 2020, doi 10.1109/JSTARS.2020.3031741, as published).
 REFLECTANCE_LIMITS = (0.0, 2.0)
+
+
+class inference(luigi.Config):  # noqa: N801 - the name of the section
+    """How networks are run where a task is not told; both enter its fingerprint."""
+
+    runtime: str = luigi.Parameter(default="openvino", description="openvino or tensorflow")
+    precision: str = luigi.Parameter(default="f32", description="f32 or bf16")
+
+
+class _Shared(luigi.ChoiceParameter):
+    """A choice that is the setting of this name in `[inference]` where none is made."""
+
+    def __init__(self, *, setting: str, **more: Any) -> None:
+        """Take the setting's name and what a `ChoiceParameter` takes."""
+        super().__init__(default="", **more)
+        self._setting = setting
+
+    def parse(self, x: str) -> str:
+        """Return the choice. Raises `ValueError` for one that is not offered."""
+        return self.normalize(x)
+
+    def normalize(self, x: str) -> str:
+        """Return the choice, or the setting. Raises `ValueError` for one that is not offered."""
+        chosen = x or getattr(inference(), self._setting)
+        return str(super().normalize(chosen))  # type: ignore[no-untyped-call]
 
 
 class Weights(NamedTuple):
@@ -87,17 +112,17 @@ def load_network(
 class InferenceTask(ProductTask):
     """A task that runs networks, one after the other, over a scene."""
 
-    runtime: str = luigi.ChoiceParameter(
+    runtime: str = _Shared(
+        setting="runtime",
         choices=("openvino", "tensorflow"),
-        default="openvino",
-        config_path={"section": "inference", "name": "runtime"},
-        description="what runs the networks; tensorflow is slower, and runs what Keras can build",
+        description="what runs the networks; tensorflow is slower, and runs what Keras can build; "
+        "default: that of [inference] in luigi.cfg",
     )
-    precision: str = luigi.ChoiceParameter(
+    precision: str = _Shared(
+        setting="precision",
         choices=("f32", "bf16"),
-        default="f32",
-        config_path={"section": "inference", "name": "precision"},
-        description="arithmetic; bf16 is faster on some processors and changes a few decisions",
+        description="arithmetic; bf16 is faster on some processors and changes a few decisions; "
+        "default: that of [inference] in luigi.cfg",
     )
     device: str = luigi.ChoiceParameter(
         choices=("auto", "cpu", "gpu"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,8 +18,8 @@ from pipelines.product import (
     FileInput,
     ProductTarget,
     Progress,
-    software,
 )
+from pipelines.scene_description import describe_scene
 from pipelines.settings import threads
 from scenes.archive import product_name
 from scenes.cloud38_layout import is_patch, patch_name
@@ -137,7 +138,13 @@ class CloudMask(InferenceTask):
                 threads=threads(),
                 progress=lambda done: progress(done, "masking"),
             )
-            return _description(self, scene, cover, likely.name, picture.name)
+            said = _described(likely.name, picture.name)
+            return describe_scene(
+                scene,
+                f"{scene_name(self.scene())}_{self.kind()}",
+                {name: each for name, each in said.items() if name in ("", *wanted)},
+                cloud_cover=cover,
+            )
 
     def verify(self, work: Path) -> None:
         """Nothing: the files were reopened when they were written."""
@@ -151,39 +158,17 @@ def scene_name(path: Path) -> str:
     return name
 
 
-def _description(
-    task: CloudMask, scene: SceneRows, cover: float | None, likely: str, picture: str
-) -> Description:
-    """Return what the record says of a mask and of the files beside it."""
-    from models.physics.regrid import outline
-    from scenes import stac_fields
+def _described(likely: str, picture: str) -> dict[str, Described]:
+    """Return what the record says of a mask, and of the files of these names beside it."""
     from scenes.stac import COG_TYPE
+    from scenes.stac_fields import MASK_CLASSES, band, classification
 
-    start, end = scene.acquired
-    fields = dict(scene.properties) | stac_fields.processing(
-        {"skysieve": software()}, level="L2", lineage=scene.note
-    )
-    if scene.grid.crs:
-        fields |= stac_fields.projection(scene.grid)
-    if cover is not None:
-        fields["eo:cloud_cover"] = round(cover, 2)
-    mask = {
-        "bands": [stac_fields.band("cloud-mask", "uint8", nodata=0)],
-        **stac_fields.classification(stac_fields.MASK_CLASSES),
+    mask = {"bands": [band("cloud-mask", "uint8", nodata=0)], **classification(MASK_CLASSES)}
+    probability = {"bands": [band("cloud-probability", "float32", nodata=math.nan)]}
+    return {
+        "": Described(("data",), COG_TYPE, "Cloud mask", mask, key="mask"),
+        likely: Described(
+            ("data",), COG_TYPE, "Probability of cloud", probability, key="probability"
+        ),
+        picture: Described(("overview",), "image/png", "Mask over the scene", key="quicklook"),
     }
-    probability = {"bands": [stac_fields.band("cloud-probability", "float32", nodata=float("nan"))]}
-    return Description(
-        id=f"{scene_name(task.scene())}_{task.kind()}",
-        acquired=start if start == end else None,
-        interval=None if start == end else (start, end),
-        geometry=stac_fields.footprint(outline(scene.grid, 5)) if scene.grid.crs else None,
-        properties=fields,
-        extensions=tuple(stac_fields.extensions(fields, mask, probability)),
-        files={
-            "": Described(("data",), COG_TYPE, "Cloud mask", mask, key="mask"),
-            likely: Described(
-                ("data",), COG_TYPE, "Probability of cloud", probability, key="probability"
-            ),
-            picture: Described(("overview",), "image/png", "Mask over the scene", key="quicklook"),
-        },
-    )
