@@ -79,11 +79,15 @@ def main() -> None:
         print(f"| {title} | {figures} | {figures.median / yardstick:.1f} |")
 
 
-def simulate(work: Path, size: str) -> Path:
-    """Return the folder of a simulated Landsat scene, made where it is not there."""
+def simulate(work: Path, size: str, full: bool = False) -> Path:
+    """Return the folder of a simulated Landsat scene, made where it is not there.
+
+    `full` scenes have data up to their corners.
+    """
     command = [str(BIN / "luigi"), "--module", "pipelines", "SimulateScenes"]
+    command += ["--fill-border", "false"] if full else []
     subprocess.run([*command, "--outfolder", str(work), "--size", size], check=True)
-    (scene,) = work.glob(f"scene*_{size}/landsat/LC0*")
+    (scene,) = work.glob(f"scene*_{size}{'_full' if full else ''}/landsat/LC0*")
     return scene
 
 

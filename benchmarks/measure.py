@@ -1,10 +1,14 @@
 """Whole-process figures: wall time and peak memory of commands, with the machine named.
 
 Usage: `figures = measure(["luigi", "--module", "pipelines", "--help"], runs=5)`
+
+The measuring process must stay small, so what needs much memory runs in other processes: Linux
+counts the size of the process that starts a command as that of the command's.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
@@ -13,6 +17,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """Wall time in seconds, peak memory in MiB, and all that a command printed."""
+
+    seconds: float
+    peak_mib: float
+    output: str
+
+    def answer(self) -> dict[str, Any]:
+        """Return the last line that is a JSON object; raises `ValueError` where none is."""
+        for line in reversed(self.output.splitlines()):
+            if line.startswith("{"):
+                found: dict[str, Any] = json.loads(line)
+                return found
+        raise ValueError(f"expected a JSON object among the lines:\n{self.output[-2000:]}")
 
 
 @dataclass(frozen=True)
@@ -30,31 +52,39 @@ class Figures:
         return f"{seconds} | {self.peak_mib:.0f} MiB"
 
 
+def run(command: Sequence[str]) -> Run:
+    """Run `command` once.
+
+    Peak memory is that of the process itself as the kernel reports it, or of the largest process
+    that it waited for. Raises `RuntimeError` with the end of its output where the command fails.
+    """
+    start = time.perf_counter()
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        output = process.stdout.read() if process.stdout else ""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    elapsed = time.perf_counter() - start
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{output[-2000:]}")
+    return Run(elapsed, usage.ru_maxrss / 1024, output)
+
+
 def measure(
     command: Sequence[str], runs: int = 5, before: Callable[[], object] = lambda: None
 ) -> Figures:
     """Run `command` once unmeasured and then `runs` times, calling `before` each time.
 
-    Peak memory is that of the process itself as the kernel reports it. Raises `RuntimeError` with
-    the end of its output where the command fails.
+    Raises what `run` raises.
     """
-    seconds, peaks = [], []
-    for number in range(runs + 1):
+    done = []
+    for _ in range(runs + 1):
         before()
-        start = time.perf_counter()
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process:
-            output = process.stdout.read() if process.stdout else ""
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        elapsed = time.perf_counter() - start
-        if process.returncode:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{output[-2000:]}")
-        if number:
-            seconds.append(elapsed)
-            peaks.append(usage.ru_maxrss / 1024)
-    return Figures(statistics.median(seconds), min(seconds), max(seconds), max(peaks))
+        done.append(run(command))
+    seconds = [each.seconds for each in done[1:]]
+    peak = max(each.peak_mib for each in done[1:])
+    return Figures(statistics.median(seconds), min(seconds), max(seconds), peak)
 
 
 def machine() -> str:
