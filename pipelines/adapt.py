@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,13 +42,9 @@ class InferenceDA(InferenceTask):
     )
 
     def output(self) -> ProductTarget:
-        """Return the file named by `--image-dest`. Raises `ValueError` where it is the image."""
-        # No links are followed: that would be a look at files.
-        if os.path.abspath(self.image_dest) == os.path.abspath(self.pvimage):  # noqa: PTH100
-            raise ValueError(
-                f"--image-dest {self.image_dest} is the image itself, which would be lost: name "
-                "another file"
-            )
+        """Return the file named by `--image-dest`."""
+        if not self.image_dest:
+            raise ValueError("--image-dest is empty: name the file that is to be written")
         return ProductTarget(Path(self.image_dest))
 
     def weights_used(self) -> Mapping[str, Weights]:
@@ -71,6 +66,15 @@ class InferenceDA(InferenceTask):
         from pipelines.scene_rows import probav_rows
 
         path = Path(self.pvimage)
+        if not self.dagans_weights:
+            raise ValueError(
+                "no --dagans-weights: name a generator, or find clouds without one by CloudMaskPV"
+            )
+        if self.product.exists() and self.product.samefile(path):
+            raise ValueError(
+                f"--image-dest {self.image_dest} is the image itself, which would be lost: name "
+                "another file"
+            )
         progress(0, "loading the networks")
         network = self.network(lambda: probav_rows(path))
         with probav_rows(path) as scene:

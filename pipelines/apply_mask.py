@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,8 +60,8 @@ class ApplyMask(AnySensor, ProductTask):
         if self.mask_file and scene_name(Path(self.scene)) not in name:
             name = f"{scene_name(Path(self.scene))}_{name}"
         choices = {
-            f"_{self.bands.replace(',', '-')}": bool(self.bands),
-            f"_keep{self.keep.replace(',', '-')}": self.keep != "1",
+            f"_{_joined(self.bands)}": bool(self.bands),
+            f"_keep{_joined(self.keep)}": self.keep != "1",
         }
         suffix = "".join(text for text, chosen in choices.items() if chosen)
         folder = Path(self.outfolder) if self.outfolder else mask.parent
@@ -112,3 +113,8 @@ class ApplyMask(AnySensor, ProductTask):
                 f"--keep {self.keep}: expected numbers from 0 to 255 with commas between, such as 1"
             )
         return numbers
+
+
+def _joined(listed: str) -> str:
+    """Return the words of a list with commas, as a file name holds them."""
+    return "-".join(re.findall(r"\w+", listed))

@@ -90,7 +90,9 @@ class FileInput:
         members = {name: Member(file, file.is_file()) for name, file in files.items()}
         for name, member in members.items():
             if not member.present and name not in self.optional:
-                raise FileNotFoundError(f"{member.file} is not there, or is not a file")
+                raise FileNotFoundError(
+                    f"{member.file} is not there, or is not a file: check the path, or put it there"
+                )
 
         def digests(names: Sequence[str]) -> Mapping[str, str]:
             return {name: digest(files[name]) for name in names}

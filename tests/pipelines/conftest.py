@@ -1,7 +1,7 @@
-"""Fixtures for the graph machinery (a scene of tiny files, the tasks of `small_graph`) and for masks.
+"""Fixtures for the graph machinery and for masks.
 
-Those for masks are tiny networks (`small_networks`), tiny scenes (`small_scenes`), and a cache of
-checkpoints that is never the user's.
+The former are a scene of tiny files and the tasks of `small_graph`; the latter tiny networks
+(`small_networks`), tiny scenes (`small_scenes`), and a cache of checkpoints, never the user's.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def weights(nets: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Small
 
 @pytest.fixture(scope="session")
 def registered(weights: SmallWeights, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the tiny weights under the names of the published ones, for `small_registry`."""
+    """A folder with the tiny weights under the names of the published ones."""
     names = _module("small_registry")
     folder = tmp_path_factory.mktemp("registered")
     for name, own in names.FILES.items():

@@ -1,6 +1,6 @@
 """Weights of tiny networks whose every value can be told beforehand, and that oracle in NumPy.
 
-`write_unet` and `write_generator` write the layout of Keras 2 with h5py: nothing here imports Keras.
+`write_unet` and `write_generator` write the layout of Keras 2 with h5py: no Keras is imported.
 Of each layer only the first filter is used, so that the networks compute:
 
 * the detector: with `c = SCALE * (x - OFFSET)`, 0 where invalid and beyond the scene,

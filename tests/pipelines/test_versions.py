@@ -1,5 +1,8 @@
 """What each algorithm version makes of one small scene: pixels that change need a new version."""
 
+import hashlib
+
+import h5py
 import luigi
 import numpy as np
 import pytest
@@ -7,7 +10,16 @@ import rasterio
 from affine import Affine
 from PIL import Image
 
-from pipelines import ConvertPV, PicturePV
+from pipelines import (
+    ApplyMask,
+    CloudMaskL8,
+    CloudMaskPV,
+    CloudMaskS2,
+    ConvertPV,
+    FetchCheckpoint,
+    InferenceDA,
+    PicturePV,
+)
 from scenes.grid import Rows
 from scenes.probav import open_probav
 
@@ -92,6 +104,108 @@ def test_picture_pv(scene, tmp_path):
     assert (picture.size, tuple(found)) == (SIZE_1, pytest.approx(PICTURE_1, abs=1.0)), BUMP
 
 
+def pixels(mask):
+    """Pixels of each class, and mean and steps along a row of the probability and the picture."""
+    with rasterio.open(mask) as dataset:
+        counts = np.bincount(dataset.read(1).ravel(), minlength=3)
+    with rasterio.open(mask.with_name(f"{mask.stem}_probability.tif")) as dataset:
+        p = dataset.read(1).astype(float)
+    picture = Image.open(mask.with_suffix(".png"))
+    return (
+        tuple(counts.tolist()),
+        (np.nanmean(p), np.nanmean(np.abs(np.diff(p, axis=1)))),
+        (picture.size, np.asarray(picture).mean()),
+    )
+
+
+def assert_pixels(mask, expected):
+    (counts, p, (size, mean)), found = expected, pixels(mask)
+    assert found == (
+        counts, pytest.approx(p, abs=1e-5), (size, pytest.approx(mean, abs=1.0))
+    ), BUMP  # fmt: skip
+
+
+COMPANIONS = {"probability": True, "quicklook": True}
+
+
+def test_cloud_mask_l8(small, weights, tmp_path):
+    scene, *_ = small.landsat(tmp_path)
+    mask = made(CloudMaskL8(l8image=str(scene), weights=weights.six, **COMPANIONS))
+    assert CloudMaskL8.algorithm_version == 1
+    assert_pixels(mask, CLOUD_MASK_L8_1)
+
+
+def test_cloud_mask_l8_of_a_patch(small, weights, tmp_path):
+    scene, *_ = small.patch(tmp_path)
+    task = CloudMaskL8(
+        l8image=str(scene), namemodel="rgbi", weights=weights.four, buffer=1, **COMPANIONS
+    )
+    mask = made(task)
+    assert CloudMaskL8.algorithm_version == 1
+    assert_pixels(mask, CLOUD_MASK_PATCH_1)
+
+
+def test_cloud_mask_s2(small, weights, tmp_path):
+    scene, *_ = small.sentinel2(tmp_path)
+    mask = made(CloudMaskS2(s2image=str(scene), weights=weights.six, **COMPANIONS))
+    assert CloudMaskS2.algorithm_version == 1
+    assert_pixels(mask, CLOUD_MASK_S2_1)
+
+
+def test_cloud_mask_pv(small, weights, tmp_path):
+    scene, *_ = small.probav(tmp_path)
+    mask = made(
+        CloudMaskPV(
+            pvimage=str(scene), cloud_detection_weights=weights.four,
+            dagans_weights=weights.generator, **COMPANIONS,
+        )
+    )  # fmt: skip
+    assert CloudMaskPV.algorithm_version == 1
+    assert_pixels(mask, CLOUD_MASK_PV_1)
+
+
+def test_inference_da(small, weights, tmp_path):
+    scene, *_ = small.probav(tmp_path)
+    product = made(
+        InferenceDA(
+            pvimage=str(scene), image_dest=str(tmp_path / "adapted.HDF5"),
+            cloud_detection_weights=weights.four, dagans_weights=weights.generator,
+        )
+    )  # fmt: skip
+    with h5py.File(product) as file:
+        found = [
+            file[f"LEVEL2A/RADIOMETRY/{band}/TOA"][()].mean()
+            for band in ("BLUE", "RED", "NIR", "SWIR")
+        ]
+        found += [file["CM_DAGANS"][()].mean(), file["CM_DAGANS_MASK"][()].mean()]
+    assert InferenceDA.algorithm_version == 1
+    assert found == pytest.approx(INFERENCE_DA_1, abs=0.01), BUMP
+
+
+def test_apply_mask(small, tmp_path):
+    scene, *_ = small.landsat(tmp_path)
+    mask = (np.indices(small.SHAPE).sum(axis=0) // 5 % 3).astype(np.uint8)
+    small.write_plane(tmp_path / "mine.tif", mask)
+    task = ApplyMask(scene=str(scene), mask_file=str(tmp_path / "mine.tif"))
+    with rasterio.open(made(task)) as dataset:
+        found = dataset.read()
+    assert ApplyMask.algorithm_version == 1
+    clear = found[0] > -32768
+    assert int(clear.sum()) == APPLIED_1[0], BUMP
+    assert list(found[:, clear].mean(axis=1)) == pytest.approx(APPLIED_1[1:], abs=0.01), BUMP
+
+
+def test_fetch_checkpoint(small_registry, tmp_path, monkeypatch):
+    monkeypatch.setenv("SKYSIEVE_CHECKPOINT_CACHE", str(tmp_path))
+    product = made(FetchCheckpoint(name="full"))
+    assert FetchCheckpoint.algorithm_version == 1
+    digests = [
+        hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in (product, small_registry / "full.hdf5")
+    ]
+    assert digests[0] == digests[1], BUMP
+
+
 CONVERT_PV_1 = {
     "BLUE": (589.931, 63.4758),
     "RED": (748.751, 93.3831),
@@ -102,3 +216,11 @@ CONVERT_PV_1 = {
 STATUS_1 = {0x002: 99, 0xFF8: 133, 0xFFB: 88, 0xFFC: 40}
 SIZE_1 = (1504, 594)
 PICTURE_1 = (171.82, 184.52, 165.50)
+CLOUD_MASK_L8_1 = ((153, 3709, 1201), (0.327988, 0.023534), ((1008, 475), 191.1))
+CLOUD_MASK_PATCH_1 = ((153, 4469, 441), (0.09272, 0.008688), ((1008, 475), 163.0))
+CLOUD_MASK_S2_1 = ((55, 1373, 504), (0.357417, 0.028201), ((1008, 560), 191.0))
+CLOUD_MASK_PV_1 = ((154, 3743, 1166), (0.273734, 0.017557), ((890, 602), 187.3))
+# Means of the bands as stored, of the probability (-1 where invalid) and of the mask.
+INFERENCE_DA_1 = (643.641, 652.191, 682.984, 663.799, 0.235, 7.987)
+# Pixels that are kept, and the means of the bands there, as stored.
+APPLIED_1 = (1648, 2926.681, 3011.143, 3120.34, 3191.35, 3301.581, 3415.87)
