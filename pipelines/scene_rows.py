@@ -32,8 +32,8 @@ __all__ = ["SceneRows", "landsat_rows", "patch_rows", "probav_rows", "sentinel2_
 _log = logging.getLogger("luigi-interface.skysieve")
 # REFLECTANCE_MULT and _ADD of every Landsat 8 product (LSDS-1574), of which patches are cut.
 _COLLECTION_1_REFLECTANCE = (2e-5, -0.1)
-# Rows that are converted at once: few enough for the processor's cache.
-_CONVERTED = 16
+# Rows that are converted at once: with all bands, few enough for the processor's cache.
+_CONVERTED = 4
 
 
 class _Read(Protocol):
@@ -83,20 +83,20 @@ def landsat_rows(path: Path, bands: Sequence[str]) -> Iterator[SceneRows]:
     scene = open_scene(path, bands)
     metadata = scene.metadata
     sun = math.sin(math.radians(metadata.sun_elevation))
+    factors = [metadata.reflectance[band] for band in bands]
     with scene.reader(bands) as reader:
-        stored = np.empty((0, scene.grid.width), np.uint16)
+        # Kept: fresh memory of this size costs more than what is done in it.
+        stored = np.empty((len(bands), 0, scene.grid.width), np.uint16)
 
         def read(rows: Rows, out: NDArray[np.float32]) -> NDArray[np.bool_]:
             nonlocal stored
-            if len(stored) < len(rows):
-                stored = np.empty((len(rows), scene.grid.width), np.uint16)
-            invalid = np.zeros(out.shape[:2], np.bool_)
-            for place, band in enumerate(bands):
-                dn = reader.read(band, rows, stored[: len(rows)])
-                gain, offset = metadata.reflectance[band]
-                calibrate(dn, gain, offset, sun, out[..., place])
-                invalid |= dn == 0
-            return invalid
+            if stored.shape[1] < len(rows):
+                stored = np.empty((len(bands), len(rows), scene.grid.width), np.uint16)
+            planes = [
+                reader.read(band, rows, plane[: len(rows)])
+                for band, plane in zip(bands, stored, strict=True)
+            ]
+            return calibrate(planes, factors, sun, out)
 
         yield SceneRows(
             scene.grid,
@@ -139,12 +139,8 @@ def patch_rows(
     sun = math.sin(math.radians(sun_elevation))
 
     def read(rows: Rows, out: NDArray[np.float32]) -> NDArray[np.bool_]:
-        invalid = np.zeros(out.shape[:2], np.bool_)
-        for place, band in enumerate(bands):
-            dn = patch.read(band, rows)
-            calibrate(dn, *_COLLECTION_1_REFLECTANCE, sun, out[..., place])
-            invalid |= dn == 0
-        return invalid
+        planes = [patch.read(band, rows) for band in bands]
+        return calibrate(planes, [_COLLECTION_1_REFLECTANCE] * len(bands), sun, out)
 
     yield SceneRows(
         patch.grid,
@@ -159,12 +155,23 @@ def patch_rows(
 
 
 def calibrate(
-    dn: NDArray[np.uint16], gain: float, offset: float, sun: float, out: NDArray[np.float32]
-) -> None:
-    """Store the reflectance of `dn` in `out`, which need not be contiguous."""
-    for start in range(0, len(dn), _CONVERTED):
+    planes: Sequence[NDArray[np.uint16]],
+    factors: Sequence[tuple[float, float]],
+    sun: float,
+    out: NDArray[np.float32],
+) -> NDArray[np.bool_]:
+    """Store the reflectance of planes of DN, `(rows, width)` each, in `out`, band by band.
+
+    `factors` are gain and offset of each band, `sun` is the sine of the sun's elevation. Returns
+    `(rows, width)` bool, True where any DN is fill (0).
+    """
+    invalid = np.zeros(out.shape[:2], np.bool_)
+    for start in range(0, len(out), _CONVERTED):
         some = slice(start, start + _CONVERTED)
-        out[some] = toa_reflectance(dn[some], gain, offset, sun)
+        for place, (dn, (gain, offset)) in enumerate(zip(planes, factors, strict=True)):
+            out[some, :, place] = toa_reflectance(dn[some], gain, offset, sun)
+            invalid[some] |= dn[some] == 0
+    return invalid
 
 
 @contextlib.contextmanager
