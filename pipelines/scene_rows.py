@@ -216,9 +216,12 @@ def probav_rows(path: Path, bands: Sequence[str] = PROBAV_BANDS) -> Iterator[Sce
     with open_probav(path) as product:
 
         def read(rows: Rows, out: NDArray[np.float32]) -> NDArray[np.bool_]:
+            invalid = np.zeros(out.shape[:2], np.bool_)
             for place, band in enumerate(bands):
-                out[..., place] = product.reflectance(band, rows)
-            return np.asarray(np.isnan(out).any(axis=-1))
+                plane = product.reflectance(band, rows)
+                out[..., place] = plane
+                invalid |= np.isnan(plane)
+            return invalid
 
         yield SceneRows(
             product.grid,

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 
 from scenes import probav_layout as layout
 from scenes.grid import Rows
+from scenes.hdf5_rows import RowWriter, create_rows
 from scenes.probav import ProbaVFormatError, ProbaVProduct, open_probav
 
 __all__ = ["AdaptedProduct"]
 
-# Chunks of new datasets: rows and columns.
-_CHUNK = 256
 # What the mask holds for invalid, clear and cloud.
 _STORED = np.array([255, 0, 1], np.uint8)
 
@@ -40,7 +39,7 @@ class AdaptedProduct:
         """Take the paths; nothing is opened before the context is entered."""
         self._source, self._path = source, path
         self._stack = contextlib.ExitStack()
-        self._bands: list[h5py.Dataset] = []
+        self._bands: list[RowWriter] = []
 
     def __enter__(self) -> AdaptedProduct:
         """Copy everything but the bands."""
@@ -53,13 +52,12 @@ class AdaptedProduct:
             ]
             _copy(product, file, {*names, layout.PROBABILITY, layout.CLOUD_MASK})
             self._bands = [_like(file, product.file[name], name) for name in names]
-            mapping = product.file[names[0]].attrs[layout.MAPPING]
-            self._probability = _added(file, layout.PROBABILITY, self._bands[0], np.float32, -1)
-            self._mask = _added(file, layout.CLOUD_MASK, self._bands[0], np.uint8, 255)
-            for dataset in (self._probability, self._mask):
-                dataset.attrs[layout.MAPPING] = mapping
-            self._probability.attrs["DESCRIPTION"] = np.bytes_("Probability of cloud, 0-1")
-            self._mask.attrs["DESCRIPTION"] = np.bytes_("0 clear, 1 cloud, 255 invalid")
+            self._scaling = [_scaling(band.dataset) for band in self._bands]
+            like = self._bands[0].dataset
+            said = "Probability of cloud, 0-1"
+            self._probability = _added(file, layout.PROBABILITY, like, np.float32, -1, said)
+            said = "0 clear, 1 cloud, 255 invalid"
+            self._mask = _added(file, layout.CLOUD_MASK, like, np.uint8, 255, said)
             self._stack = stack.pop_all()
         return self
 
@@ -84,14 +82,20 @@ class AdaptedProduct:
         `classes` are 0 invalid, 1 clear, 2 cloud. Where invalid, the bands hold NO_DATA, the
         probability -1 and the mask 255.
         """
-        place, invalid = slice(rows.start, rows.stop), classes == 0
-        for number, dataset in enumerate(self._bands):
-            scale, offset, no_data = _scaling(dataset)
-            # Invalid pixels may be NaN.
-            dn = np.rint(np.where(invalid, 0, reflectance[..., number]) * scale + offset)
-            dataset[place] = np.where(invalid, no_data, dn).astype(dataset.dtype)
-        self._probability[place] = np.where(invalid, np.float32(-1), probability)
-        self._mask[place] = _STORED[classes]
+        invalid = classes == 0
+        for number, (band, (scale, offset, no_data)) in enumerate(
+            zip(self._bands, self._scaling, strict=True)
+        ):
+            dn = reflectance[..., number] * scale
+            dn += offset
+            np.rint(dn, out=dn)
+            # Invalid pixels may be NaN, which no integer is.
+            dn[invalid] = no_data
+            band.write(rows, dn.astype(band.dataset.dtype))
+        likely = probability.copy()
+        likely[invalid] = -1
+        self._probability.write(rows, likely)
+        self._mask.write(rows, _STORED[classes])
 
 
 def _scaling(dataset: h5py.Dataset) -> tuple[np.float32, np.float32, float]:
@@ -138,25 +142,19 @@ def _nodes(path: Path, group: h5py.Group) -> Iterator[tuple[str, h5py.Group | h5
             yield from _nodes(path, node)
 
 
-def _like(file: h5py.File, source: h5py.Dataset, name: str) -> h5py.Dataset:
+def _like(file: h5py.File, source: h5py.Dataset, name: str) -> RowWriter:
     """Create an empty dataset with shape, type and attributes of `source`."""
-    dataset = _create(file, name, source.shape, source.dtype)
+    dataset = create_rows(file, name, source.shape, source.dtype)
     dataset.attrs.update(source.attrs)
-    return dataset
+    return RowWriter(dataset)
 
 
 def _added(
-    file: h5py.File, name: str, like: h5py.Dataset, dtype: type, no_data: int
-) -> h5py.Dataset:
-    dataset = _create(file, name, like.shape, np.dtype(dtype))
+    file: h5py.File, name: str, like: h5py.Dataset, dtype: type, no_data: int, description: str
+) -> RowWriter:
+    """Create an empty dataset on the grid of `like`."""
+    dataset = create_rows(file, name, like.shape, np.dtype(dtype))
     dataset.attrs[layout.NO_DATA] = dtype(no_data)
-    return dataset
-
-
-def _create(
-    file: h5py.File, name: str, shape: tuple[int, ...], dtype: np.dtype[np.generic]
-) -> h5py.Dataset:
-    chunks = tuple(min(_CHUNK, length) for length in shape)
-    return file.create_dataset(
-        name, shape, dtype, chunks=chunks, compression="gzip", compression_opts=4, shuffle=True
-    )
+    dataset.attrs[layout.MAPPING] = like.attrs[layout.MAPPING]
+    dataset.attrs["DESCRIPTION"] = np.bytes_(description)
+    return RowWriter(dataset)

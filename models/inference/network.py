@@ -1,9 +1,9 @@
 """What tiled inference runs: networks in a row, on tiles with their surroundings.
 
-Usage: `Network((generator, detector), limits=(0, 2)).prepare((256, 256), jobs=2)(tile, invalid)`
+Usage: `Network((generator, detector), limits=(0, 2))`, to be given to `tiling.predict`
 
 A tile comes with `margin` more pixels on each side than it yields. The margin is at least the reach
-of the networks, so the values of a tile do not depend on where tiles are cut.
+of the network, so the values of a tile do not depend on where tiles are cut.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Network", "Runtime", "Stage", "TileFunction"]
+__all__ = ["Network", "Predict", "Runtime", "Stage", "TileFunction"]
 
 # `(height + 2 margin, width + 2 margin, bands)` float32 -> `(height, width, outputs)` float32.
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -37,9 +37,9 @@ class Stage:
     """One network with its weights.
 
     `name` says what it is in messages. `reach` is how many pixels away an input can change an
-    output, `stride` what its tiles' origins are multiples of (`networks.reach`). `neutral` is the
-    input, `(bands,)` float32, that stands in for invalid pixels: the network's own offset, as
-    neutral to it as zero padding.
+    output, `stride` what sides and origins of tiles are multiples of (`networks.reach`). `neutral`
+    is the input, `(bands,)` float32, that stands in for invalid pixels: the network's own offset,
+    as neutral to it as zero padding.
     """
 
     runtime: Runtime
@@ -49,6 +49,22 @@ class Stage:
     reach: int
     stride: int
     neutral: NDArray[np.float32]
+
+    @property
+    def margin(self) -> int:
+        """Pixels needed around a tile: the reach, rounded up to the stride."""
+        return -(-self.reach // self.stride) * self.stride
+
+    def prepare(self, shape: tuple[int, int], jobs: int) -> TileFunction:
+        """Return the function for tiles that yield `shape`; `jobs` threads may call it at once."""
+        run = self.runtime.prepare(shape, self.margin, jobs)
+
+        def predict(tile: NDArray[np.float32], invalid: NDArray[np.bool_]) -> NDArray[np.float32]:
+            if invalid.any():
+                tile[invalid] = self.neutral
+            return run(tile)
+
+        return predict
 
 
 @dataclass(frozen=True)
@@ -81,46 +97,3 @@ class Network:
     def outputs(self) -> int:
         """Bands of the output."""
         return sum(stage.outputs for stage in self.stages)
-
-    @property
-    def stride(self) -> int:
-        """Heights, widths and origins of tiles are multiples of this."""
-        return math.lcm(*(stage.stride for stage in self.stages))
-
-    @property
-    def margin(self) -> int:
-        """Pixels needed around a tile, a multiple of the stride."""
-        return sum(self._margins)
-
-    @property
-    def _margins(self) -> list[int]:
-        return [-(-stage.reach // self.stride) * self.stride for stage in self.stages]
-
-    def prepare(self, shape: tuple[int, int], jobs: int) -> TileFunction:
-        """Return the function for tiles that yield `shape`; `jobs` threads may call it at once."""
-        around = self.margin
-        steps = []
-        for stage, margin in zip(self.stages, self._margins, strict=True):
-            around -= margin
-            wider = (shape[0] + 2 * around, shape[1] + 2 * around)
-            steps.append((stage.neutral, margin, stage.runtime.prepare(wider, margin, jobs)))
-
-        def predict(tile: NDArray[np.float32], invalid: NDArray[np.bool_]) -> NDArray[np.float32]:
-            results = []
-            for neutral, margin, run in steps:
-                if invalid.any():
-                    tile[invalid] = neutral
-                tile = run(tile)
-                if self.limits != (-math.inf, math.inf):
-                    tile = np.clip(tile, *self.limits)
-                results.append(tile)
-                invalid = invalid[margin : -margin or None, margin : -margin or None]
-            centres = [_centre(result, shape) for result in results]
-            return centres[0] if len(centres) == 1 else np.concatenate(centres, axis=-1)
-
-        return predict
-
-
-def _centre(array: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
-    top, left = (array.shape[0] - shape[0]) // 2, (array.shape[1] - shape[1]) // 2
-    return array[top : top + shape[0], left : left + shape[1]]

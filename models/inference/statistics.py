@@ -97,24 +97,20 @@ def scene_statistics(
 
     They do not depend on the tile size or the number of `jobs`, but for rounding.
     """
-    measured = _Measured((stage,))
+    measured = _Measured(**{**vars(stage), "outputs": 0})
     with open_source() as source:
-        predict(source, measured, lambda *_: None, tile=tile, jobs=jobs)
+        predict(source, Network((measured,)), lambda *_: None, tile=tile, jobs=jobs)
     return _merged(measured.tiles, stage.outputs)
 
 
 @dataclass(frozen=True)
-class _Measured(Network):
-    """A network whose output is measured where it is made, and yields no bands.
+class _Measured(Stage):
+    """A stage whose output is measured where it is made, and yields no bands.
 
     The channels of a strip of a whole scene would take far more memory than those of a few tiles.
     """
 
     tiles: list[Statistics] = field(default_factory=list)
-
-    @property
-    def outputs(self) -> int:
-        return 0
 
     def prepare(self, shape: tuple[int, int], jobs: int) -> TileFunction:
         run, margin = super().prepare(shape, jobs), self.margin

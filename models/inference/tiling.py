@@ -10,21 +10,24 @@ pixels do. So the result does not depend on the tile size, but for rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.inference.network import Network, TileFunction
+from models.inference.network import Network, Stage, TileFunction
 from scenes.grid import Rows
 
 __all__ = ["TILE", "RowSource", "Sink", "predict"]
 
 # Side of a tile in pixels: small tiles stay in the processor's cache, but each pays for its margin.
-TILE = 256
+TILE = 128
 # Strips whose input is held: one that is read, one whose tiles wait, one whose tiles are predicted.
 _HELD = 3
 
@@ -86,50 +89,139 @@ def predict(
     `tile` is the greatest side of a tile in pixels, `jobs` the number of tiles predicted at once.
     `progress` is called with the fraction done, in (0, 1]. The memory taken is that of a few rows
     of tiles. Tiles without a valid pixel are not predicted. Raises what source and sink raise.
+
+    Stages in a row are walked one behind the other: the rows that one yields are what the next one
+    reads, so that no tile is predicted with the margins of all.
     """
-    walk = _Walk(source, network, tile, outside, origin)
-    function = network.prepare(walk.tile, jobs)
-    before: tuple[_Strip, NDArray[np.float32], list[Future[None]]] | None = None
     with (
-        ThreadPoolExecutor(1, "read") as reader,
         ThreadPoolExecutor(1, "write") as writer,
         ThreadPoolExecutor(jobs, "predict") as pool,
+        ExitStack() as stack,
     ):
-        written = writer.submit(lambda: None)
-
-        def finish(strip: _Strip, result: NDArray[np.float32], tiles: list[Future[None]]) -> None:
-            nonlocal written
-            for each in tiles:
-                each.result()
-            written.result()
-            written = writer.submit(_deliver, sink, strip, result)
-            progress(strip.rows.stop / source.shape[0])
-
+        walking = _Walking(pool, jobs, tile, origin, network.limits)
+        before: list[_Yielded] = []
+        rows_of: RowSource = source
+        for stage in network.stages[:-1]:
+            steps = stack.enter_context(closing(walking.steps(rows_of, stage, None)))
+            rows_of = _Yielded(source.shape, stage.outputs, steps)
+            before.append(rows_of)
+        last = stack.enter_context(closing(walking.steps(rows_of, network.stages[-1], outside)))
+        written: Future[None] | None = None
         try:
-            ahead = reader.submit(walk.read, 0)
-            for number in range(walk.strips):
-                strip = ahead.result()
-                result = walk.empty(strip)
-                tiles = [
-                    pool.submit(walk.fill, strip, column, function, result)
-                    for column in walk.columns(strip)
-                ]
-                if number + 1 < walk.strips:
-                    ahead = reader.submit(walk.read, number + 1)
-                if before:
-                    finish(*before)
-                before = strip, result, tiles
-            if before:
-                finish(*before)
-            written.result()
+            for step in last:
+                if written:
+                    written.result()
+                written = writer.submit(_deliver, sink, step, before)
+                progress(step.rows.stop / source.shape[0])
+            if written:
+                written.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _deliver(sink: Sink, strip: _Strip, result: NDArray[np.float32]) -> None:
-    result[strip.blank] = np.nan
-    sink(strip.rows, result, strip.blank)
+@dataclass(frozen=True)
+class _Step:
+    """Rows that a stage yields, NaN where `blank`; see `Sink`."""
+
+    rows: Rows
+    found: NDArray[np.float32]
+    blank: NDArray[np.bool_]
+
+
+def _deliver(sink: Sink, step: _Step, before: Sequence[_Yielded]) -> None:
+    """Hand a step to the sink, with what the stages before yielded for its rows."""
+    found = step.found
+    if before:
+        found = np.concatenate([*(each.take(step.rows) for each in before), found], axis=-1)
+        found[step.blank] = np.nan
+    sink(step.rows, found, step.blank)
+
+
+class _Yielded:
+    """What a stage yields, as the rows that the next one reads; a `RowSource`."""
+
+    def __init__(self, shape: tuple[int, int], bands: int, steps: Iterator[_Step]) -> None:
+        """Begin at the top; steps are taken as they are needed."""
+        self.shape = shape
+        self._bands, self._steps = bands, steps
+        # From the first row that somebody needs yet.
+        self._found = np.empty((0, shape[1], bands), np.float32)
+        self._blank = np.empty((0, shape[1]), np.bool_)
+        self._first = 0
+        self._lock = threading.Lock()
+
+    def read(self, rows: Rows, out: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Store rows in `out` and return what is invalid, as a source does."""
+        while self._stop() < rows.stop:
+            step = next(self._steps)
+            with self._lock:
+                self._found = np.concatenate([self._found, step.found])
+                self._blank = np.concatenate([self._blank, step.blank])
+        with self._lock:
+            place = slice(rows.start - self._first, rows.stop - self._first)
+            out[...] = self._found[place]
+            return self._blank[place].copy()
+
+    def _stop(self) -> int:
+        with self._lock:
+            return self._first + len(self._found)
+
+    def take(self, rows: Rows) -> NDArray[np.float32]:
+        """Return rows that were read, and let go of all before their end."""
+        with self._lock:
+            place = slice(rows.start - self._first, rows.stop - self._first)
+            taken = self._found[place].copy()
+            self._found = self._found[place.stop :]
+            self._blank = self._blank[place.stop :]
+            self._first = rows.stop
+            return taken
+
+
+@dataclass(frozen=True)
+class _Walking:
+    """How stages are walked: the threads, the tiles and what outputs are clipped to."""
+
+    pool: ThreadPoolExecutor
+    jobs: int
+    tile: int
+    origin: tuple[int, int]
+    limits: tuple[float, float]
+
+    def steps(
+        self, source: RowSource, stage: Stage, outside: Outside | None
+    ) -> Generator[_Step, None, None]:
+        """Yield the rows of one stage from top to bottom; the next ones are under way by then."""
+        walk = _Walk(source, stage, self.tile, outside, self.origin)
+        function = stage.prepare(walk.tile, self.jobs)
+        before: tuple[_Strip, NDArray[np.float32], list[Future[None]]] | None = None
+
+        def finished(
+            strip: _Strip, result: NDArray[np.float32], tiles: list[Future[None]]
+        ) -> _Step:
+            for each in tiles:
+                each.result()
+            if self.limits != (-math.inf, math.inf):
+                np.clip(result, *self.limits, out=result)
+            result[strip.blank] = np.nan
+            return _Step(strip.rows, result, strip.blank)
+
+        with ThreadPoolExecutor(1, "read") as reader:
+            ahead = reader.submit(walk.read, 0)
+            for number in range(walk.strips):
+                strip = ahead.result()
+                result = walk.empty(strip)
+                tiles = [
+                    self.pool.submit(walk.fill, strip, column, function, result)
+                    for column in walk.columns(strip)
+                ]
+                if number + 1 < walk.strips:
+                    ahead = reader.submit(walk.read, number + 1)
+                if before:
+                    yield finished(*before)
+                before = strip, result, tiles
+            if before:
+                yield finished(*before)
 
 
 class _Walk:
@@ -138,24 +230,24 @@ class _Walk:
     def __init__(
         self,
         source: RowSource,
-        network: Network,
+        stage: Stage,
         tile: int,
         outside: Outside | None,
         origin: tuple[int, int],
     ) -> None:
         """Choose the tiles: as even as the stride allows, none greater than `tile`."""
-        self._source, self._network, self._outside = source, network, outside
+        self._source, self._stage, self._outside = source, stage, outside
         self._height, self._width = source.shape
-        self._margin = network.margin
+        self._margin = stage.margin
         # Whole strides before the scene change nothing.
-        self._above, self._before = (shift % network.stride for shift in origin)
+        self._above, self._before = (shift % stage.stride for shift in origin)
         sides = self._height + self._above, self._width + self._before
         # Greatest multiple of the stride up to `tile`, and enough of them for the scene.
-        most = max(tile // network.stride, 1) * network.stride
+        most = max(tile // stage.stride, 1) * stage.stride
         self.strips, self._across = (-(-length // most) for length in sides)
         self.tile = (
-            _even(sides[0], self.strips, network.stride),
-            _even(sides[1], self._across, network.stride),
+            _even(sides[0], self.strips, stage.stride),
+            _even(sides[1], self._across, stage.stride),
         )
         shape = (
             self.tile[0] + 2 * self._margin,
@@ -163,7 +255,7 @@ class _Walk:
         )
         # Kept for the whole walk: fresh memory of this size costs more than what is done in it.
         self._held = [
-            (np.zeros((*shape, network.bands), np.float32), np.ones(shape, np.bool_))
+            (np.zeros((*shape, stage.bands), np.float32), np.ones(shape, np.bool_))
             for _ in range(min(_HELD, self.strips))
         ]
         self._read_to = 0
@@ -194,7 +286,7 @@ class _Walk:
 
     def empty(self, strip: _Strip) -> NDArray[np.float32]:
         """Return the array for what a strip yields."""
-        return np.empty((len(strip.rows), self._width, self._network.outputs), np.float32)
+        return np.empty((len(strip.rows), self._width, self._stage.outputs), np.float32)
 
     def columns(self, strip: _Strip) -> list[int]:
         """Return where the tiles begin in which there is something to predict."""

@@ -12,7 +12,6 @@ import pytest
 
 from models.inference import graph as graphs
 from models.inference.loading import Settings, load_stage
-from models.inference.network import Network
 from models.inference.openvino_graph import tile_model
 from models.inference.openvino_runtime import OpenVinoRuntime
 from models.inference.tensorflow_runtime import TensorFlowRuntime
@@ -156,7 +155,7 @@ def test_both_runtimes_load_a_file_alike(weights, tmp_path):
     for runtime in ("openvino", "tensorflow"):
         stage = load_stage(weights, "unet", 4, Settings(runtime, cache=cache))
         assert (stage.bands, stage.outputs, stage.reach, stage.stride) == (4, 1, 23, 4)
-        tile = Network((stage,)).prepare((64, 64), 1)
+        tile = stage.prepare((64, 64), 1)
         results.append(tile(image.copy(), np.zeros((112, 112), bool)).copy())
     np.testing.assert_allclose(*results, atol=1e-5)
     (described,) = cache.iterdir()

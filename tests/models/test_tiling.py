@@ -160,7 +160,7 @@ def test_what_is_outside_surrounds_but_is_not_predicted():
 def test_tiles_are_as_even_as_the_stride_allows():
     mean = Mean(stride=4)
     run(scene(100, 130, invalid=0), network(mean), tile=64)
-    around = 2 * network(mean).margin
+    around = 2 * network(mean).stages[0].margin
     # Two rows of 52 (multiple of 4) cover 100, three columns of 44 cover 130.
     assert set(mean.calls) == {(52 + around, 44 + around, 2)}
 
@@ -170,7 +170,7 @@ def test_stages_in_a_row_see_each_other_over_both_reaches():
     one = Stage(first, "first", 2, 1, 2, 1, NEUTRAL)
     other = Stage(second, "second", 1, 1, 3, 4, np.zeros(1, np.float32))
     net = Network((one, other), limits=(0.0, 9.0))
-    assert (net.margin, net.stride, net.outputs) == (8, 4, 2)
+    assert (one.margin, other.margin, net.outputs) == (2, 4, 2)
     source = scene(45, 51, invalid=0)
     small, _, _ = run(source, net, tile=16)
     large, _, _ = run(source, net, tile=1000)
