@@ -11,7 +11,7 @@ sum of the convolutions of its parts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,24 +30,31 @@ Window = tuple[Span, Span]
 
 
 @dataclass(frozen=True)
-class _Value:
-    """What a node yields over `window`: tensors `(1, channels, rows, columns)`, band after band."""
+class _Part:
+    """Some bands that a node yields: a tensor `(1, channels, rows, columns)` over `window`."""
 
-    parts: Sequence[Any]
+    tensor: Any
     window: Window
 
-    def over(self, window: Window) -> _Value:
-        """Return the part of it over `window`."""
+    @property
+    def channels(self) -> int:
+        """Number of bands."""
+        return int(self.tensor.get_output_shape(0)[1])
+
+    def over(self, window: Window) -> Any:
+        """Return the tensor over a window within its own."""
         if window == self.window:
-            return self
+            return self.tensor
         starts = [wanted[0] - own[0] for wanted, own in zip(window, self.window, strict=True)]
         stops = [
             start + wanted[1] - wanted[0] for start, wanted in zip(starts, window, strict=True)
         ]
         axes, steps = np.array([2, 3]), np.array([1, 1])
-        parts = [ops.slice(part, np.array(starts), np.array(stops), steps, axes)
-                 for part in self.parts]  # fmt: skip
-        return _Value(parts, window)
+        return ops.slice(self.tensor, np.array(starts), np.array(stops), steps, axes)
+
+
+# What a node yields, band after band; each part covers at least what is needed.
+_Parts = Sequence[_Part]
 
 
 def tile_model(graph: Graph, shape: tuple[int, int], margin: int) -> openvino.Model:
@@ -62,14 +69,16 @@ def tile_model(graph: Graph, shape: tuple[int, int], margin: int) -> openvino.Mo
         raise ValueError(f"a margin of {margin} pixels is too small: {needed[0]} are needed")
     sides = [stop - start for start, stop in whole]
     given = ops.parameter([1, *sides, graph.bands], np.float32)
-    values = [_Value([ops.transpose(given, np.array([0, 3, 1, 2]))], whole)]
+    values: list[_Parts] = [[_Part(ops.transpose(given, np.array([0, 3, 1, 2])), whole)]]
     for node, window in zip(graph.nodes[1:], needed[1:], strict=True):
+        inputs = [values[place] for place in node.inputs]
+        if node.kind == "concatenation":
+            values.append([part for parts in inputs for part in parts])
+            continue
         read = _both(node.needs, window)
-        inputs = [values[place].over(read) for place in node.inputs]
-        made = _Value(_OPERATIONS[node.kind](node, inputs), _both(node.yields, read))
-        values.append(made.over(window))
-    found = values[-1].parts
-    result = found[0] if len(found) == 1 else ops.concat(list(found), 1)
+        yielded = _both(node.yields, read)
+        values.append([_Part(made, yielded) for made in _OPERATIONS[node.kind](node, inputs, read)])
+    result = _joined(values[-1], needed[-1])
     return openvino.Model([ops.transpose(result, np.array([0, 2, 3, 1]))], [given])
 
 
@@ -97,13 +106,15 @@ def _hull(one: Window | None, other: Window) -> Window:
     return rows, columns
 
 
-def _channels(value: Any) -> int:
-    return int(value.get_output_shape(0)[1])
+def _joined(parts: _Parts, window: Window) -> Any:
+    """Return all bands as one tensor over a window."""
+    tensors = [part.over(window) for part in parts]
+    return tensors[0] if len(tensors) == 1 else ops.concat(tensors, 1)
 
 
-def _split(array: NDArray[np.float32], value: _Value, axis: int = 0) -> list[NDArray[np.float32]]:
-    """Cut weights into those of each part of a value."""
-    ends = np.cumsum([_channels(part) for part in value.parts])[:-1]
+def _split(array: NDArray[np.float32], parts: _Parts, axis: int = 0) -> list[NDArray[np.float32]]:
+    """Cut weights into those of each part."""
+    ends = np.cumsum([part.channels for part in parts])[:-1]
     return [np.ascontiguousarray(piece) for piece in np.split(array, ends, axis=axis)]
 
 
@@ -125,73 +136,89 @@ def _dilations(node: Node) -> list[int]:
 _NONE = [0, 0]
 
 
-def _convolution(node: Node, inputs: Sequence[_Value]) -> list[Any]:
-    kernels = _split(node.arrays["kernel"], inputs[0], axis=1)
-    terms = [
-        ops.convolution(part, kernel, _strides(node), _NONE, _NONE, _dilations(node))
-        for part, kernel in zip(inputs[0].parts, kernels, strict=True)
-    ]
+def _convolution(node: Node, inputs: Sequence[_Parts], window: Window) -> list[Any]:
+    (parts,) = inputs
+    terms = []
+    for part, kernel in zip(parts, _split(node.arrays["kernel"], parts, axis=1), strict=True):
+
+        def run(tensor: Any, kernel: NDArray[np.float32] = kernel) -> Any:
+            return ops.convolution(tensor, kernel, _strides(node), _NONE, _NONE, _dilations(node))
+
+        if kernel.shape[2:] == (1, 1) and len(kernel) < part.channels and _strides(node) == [1, 1]:
+            # Fewer bands are cut after than before.
+            terms.append(_Part(run(part.tensor), part.window).over(window))
+        else:
+            terms.append(run(part.over(window)))
     return _total(terms, node.arrays.get("bias"))
 
 
-def _depthwise(node: Node, inputs: Sequence[_Value]) -> list[Any]:
-    kernels = _split(node.arrays["kernel"], inputs[0])
+def _depthwise(node: Node, inputs: Sequence[_Parts], window: Window) -> list[Any]:
+    (parts,) = inputs
     return [
         ops.group_convolution(
-            part, kernel[:, None, None], _strides(node), _NONE, _NONE, _dilations(node)
+            part.over(window), kernel[:, None, None], _strides(node), _NONE, _NONE,
+            _dilations(node),
         )
-        for part, kernel in zip(inputs[0].parts, kernels, strict=True)
-    ]
+        for part, kernel in zip(parts, _split(node.arrays["kernel"], parts), strict=True)
+    ]  # fmt: skip
 
 
-def _transposed(node: Node, inputs: Sequence[_Value]) -> list[Any]:
-    kernels = _split(node.arrays["kernel"], inputs[0])
+def _transposed(node: Node, inputs: Sequence[_Parts], window: Window) -> list[Any]:
+    (parts,) = inputs
     terms = [
-        ops.convolution_backprop_data(part, kernel, _strides(node))
-        for part, kernel in zip(inputs[0].parts, kernels, strict=True)
+        ops.convolution_backprop_data(part.over(window), kernel, _strides(node))
+        for part, kernel in zip(parts, _split(node.arrays["kernel"], parts), strict=True)
     ]
     return _total(terms, node.arrays.get("bias"))
 
 
-def _pooling(node: Node, inputs: Sequence[_Value]) -> list[Any]:
+def _affine(node: Node, inputs: Sequence[_Parts], window: Window) -> list[Any]:
+    (parts,) = inputs
+    scales, shifts = (_split(node.arrays[name], parts) for name in ("scale", "shift"))
+    return [
+        ops.add(
+            ops.multiply(part.over(window), scale.reshape(1, -1, 1, 1)),
+            shift.reshape(1, -1, 1, 1),
+        )
+        for part, scale, shift in zip(parts, scales, shifts, strict=True)
+    ]
+
+
+def _sum(node: Node, inputs: Sequence[_Parts], window: Window) -> list[Any]:
+    return _total([_joined(parts, window) for parts in inputs], None)
+
+
+def _each(
+    function: Callable[[Node, Any], Any],
+) -> Callable[[Node, Sequence[_Parts], Window], list[Any]]:
+    """Return the operation that does the same to every part."""
+
+    def operation(node: Node, inputs: Sequence[_Parts], window: Window) -> list[Any]:
+        (parts,) = inputs
+        return [function(node, part.over(window)) for part in parts]
+
+    return operation
+
+
+def _pooling(node: Node, tensor: Any) -> Any:
     size = [int(node.numbers["size"])] * 2
-    return [
-        # Of later operation sets it yields indices too.
-        opset1.max_pool(part, _strides(node), _NONE, _NONE, size)
-        for part in inputs[0].parts
-    ]
+    # Of later operation sets it yields indices too.
+    return opset1.max_pool(tensor, _strides(node), _NONE, _NONE, size)
 
 
-def _affine(node: Node, inputs: Sequence[_Value]) -> list[Any]:
-    scales = _split(node.arrays["scale"], inputs[0])
-    shifts = _split(node.arrays["shift"], inputs[0])
-    return [
-        ops.add(ops.multiply(part, scale.reshape(1, -1, 1, 1)), shift.reshape(1, -1, 1, 1))
-        for part, scale, shift in zip(inputs[0].parts, scales, shifts, strict=True)
-    ]
-
-
-def _relu(node: Node, inputs: Sequence[_Value]) -> list[Any]:
+def _relu(node: Node, tensor: Any) -> Any:
     slope = np.float32(node.numbers["slope"])
-    if slope:
-        return [ops.prelu(part, slope.reshape(1)) for part in inputs[0].parts]
-    return [ops.relu(part) for part in inputs[0].parts]
+    return ops.prelu(tensor, slope.reshape(1)) if slope else ops.relu(tensor)
 
 
-def _sum(node: Node, inputs: Sequence[_Value]) -> list[Any]:
-    whole = [ops.concat(list(v.parts), 1) if len(v.parts) > 1 else v.parts[0] for v in inputs]
-    return _total(whole, None)
-
-
-_OPERATIONS = {
+_OPERATIONS: Mapping[str, Callable[[Node, Sequence[_Parts], Window], list[Any]]] = {
     "convolution": _convolution,
     "depthwise": _depthwise,
     "transposed": _transposed,
-    "pooling": _pooling,
     "affine": _affine,
-    "relu": _relu,
-    "sigmoid": lambda node, inputs: [ops.sigmoid(part) for part in inputs[0].parts],
-    "tanh": lambda node, inputs: [ops.tanh(part) for part in inputs[0].parts],
-    "concatenation": lambda node, inputs: [part for value in inputs for part in value.parts],
     "sum": _sum,
+    "pooling": _each(_pooling),
+    "relu": _each(_relu),
+    "sigmoid": _each(lambda node, tensor: ops.sigmoid(tensor)),
+    "tanh": _each(lambda node, tensor: ops.tanh(tensor)),
 }
