@@ -146,8 +146,8 @@ def child(asked: dict[str, Any]) -> None:
 
     stage = RUNTIMES[asked["runtime"]](asked)
     network = Network((type(stage)(**{**vars(stage), "runtime": Warm()}),))
-    if network.margin != MARGIN:
-        raise ValueError(f"expected a margin of {MARGIN} pixels, not {network.margin}")
+    if stage.margin != MARGIN:
+        raise ValueError(f"expected a margin of {MARGIN} pixels, not {stage.margin}")
     # Keras's own loop is for one thread.
     jobs = 1 if asked["runtime"] == "keras" else asked["threads"]
     with Path(asked["found"]).open("wb") as file:
