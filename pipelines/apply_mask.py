@@ -33,13 +33,13 @@ class ApplyMask(AnySensor, ProductTask):
     """
 
     algorithm_version = 1
-    located = (*CloudMask.located, "scene", "mask_file", "dagans_weights")
+    located = (*CloudMask.located, "scene", "mask", "dagans_weights")
 
     if TYPE_CHECKING:  # what `inherits` adds
         outfolder: str
 
     scene: str = luigi.Parameter(description="the scene: Landsat-8/9, Sentinel-2 or Proba-V")
-    mask_file: str = luigi.Parameter(
+    mask: str = luigi.Parameter(
         default="", description="mask on the scene's grid (GeoTIFF); default: made here"
     )
     keep: str = luigi.Parameter(
@@ -51,13 +51,13 @@ class ApplyMask(AnySensor, ProductTask):
 
     def requires(self) -> dict[str, luigi.Task]:
         """Return the mask's task, unless the mask is given."""
-        return {} if self.mask_file else {"mask": self._task}
+        return {} if self.mask else {"mask": self._task}
 
     def output(self) -> ProductTarget:
         """`[<scene>_]<mask>_applied[_<choice that is not the default> ...].tif`."""
-        mask = Path(self.mask_file) if self.mask_file else self._task.product
+        mask = self._mask_path
         name = mask.stem
-        if self.mask_file and scene_name(Path(self.scene)) not in name:
+        if self.mask and scene_name(Path(self.scene)) not in name:
             name = f"{scene_name(Path(self.scene))}_{name}"
         choices = {
             f"_{_joined(self.bands)}": bool(self.bands),
@@ -69,9 +69,7 @@ class ApplyMask(AnySensor, ProductTask):
 
     def inputs(self) -> Mapping[str, ExternalInput]:
         """Return the scene's bands, and the mask if it is given."""
-        given: dict[str, ExternalInput] = (
-            {"mask": FileInput(Path(self.mask_file))} if self.mask_file else {}
-        )
+        given: dict[str, ExternalInput] = {"mask": FileInput(Path(self.mask))} if self.mask else {}
         return {"scene": self._task.scene_input(self._bands), **given}
 
     def make(self, work: Path, progress: Progress) -> Description:
@@ -79,11 +77,10 @@ class ApplyMask(AnySensor, ProductTask):
         from pipelines.masked_scene import write_applied
         from scenes.stac import COG_TYPE
 
-        mask = Path(self.mask_file) if self.mask_file else self._task.product
         with self._task.rows(self._bands) as scene:
             bands = write_applied(
                 scene,
-                mask,
+                self._mask_path,
                 self._kept(),
                 work,
                 threads=threads(),
@@ -95,8 +92,12 @@ class ApplyMask(AnySensor, ProductTask):
             return describe_scene(scene, work.stem, {"": described})
 
     @property
+    def _mask_path(self) -> Path:
+        return Path(self.mask) if self.mask else self._task.product
+
+    @property
     def _task(self) -> CloudMask:
-        return self.mask(Path(self.scene))
+        return self.mask_of(Path(self.scene))
 
     @property
     def _bands(self) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class AnySensor(luigi.Task):
         default="", description="weights of the generator that adapts Proba-V first; default: none"
     )
 
-    def mask(self, path: Path) -> CloudMask:
+    def mask_of(self, path: Path) -> CloudMask:
         """Return the task for one scene. Raises `ValueError` for a name of no known sensor."""
         kind = sensor(path)
         if kind is None:
@@ -75,7 +75,7 @@ class CloudMasks(AnySensor, luigi.WrapperTask):
 
     def requires(self) -> list[CloudMask]:
         """Return a task for each scene."""
-        return [self.mask(path) for path in list_scenes(self.scenes)]
+        return [self.mask_of(path) for path in list_scenes(self.scenes)]
 
 
 def sensor(path: Path) -> tuple[type[CloudMask], str] | None:

@@ -28,10 +28,10 @@ MODELS = {
     "rgbi": ("landsatbiomeRGBI6", 4),
     "rgbiswir": ("landsatbiomeRGBISWIR7", 6),
 }
-# What detects clouds in Proba-V's bands, unless told otherwise.
 LANDSAT_BANDS = ("B2", "B3", "B4", "B5", "B6", "B7")
-DETECTOR = "cloud_detection_l8"
 SENTINEL2_BANDS = ("B2", "B3", "B4", "B8", "B11", "B12")
+# What detects clouds in Proba-V's bands, unless told otherwise.
+DETECTOR = "cloud_detection_l8"
 
 
 class CloudMaskL8(CloudMask):

@@ -214,6 +214,11 @@ def probav_rows(path: Path, bands: Sequence[str] = PROBAV_BANDS) -> Iterator[Sce
             f"{path} has the bands {', '.join(PROBAV_BANDS)}, not {', '.join(missing)}"
         )
     with open_probav(path) as product:
+        if product.kind != "TOA":
+            _log.warning(
+                "%s holds surface reflectance (%s); the networks are for that at the top of the "
+                "atmosphere, and will find other clouds in it", path, product.kind,
+            )  # fmt: skip
 
         def read(rows: Rows, out: NDArray[np.float32]) -> NDArray[np.bool_]:
             invalid = np.zeros(out.shape[:2], np.bool_)

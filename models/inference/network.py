@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,13 @@ TileFunction = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[np.flo
 
 
 class Runtime(Protocol):
-    """A network with its weights, loaded by a library that runs it."""
+    """A network with its weights, loaded by a library that runs it.
+
+    `tile` is the side in pixels of the tiles that it runs fastest: small ones stay in the
+    processor's cache, but each pays for its margin and for the call.
+    """
+
+    tile: ClassVar[int]
 
     def prepare(self, shape: tuple[int, int], margin: int, jobs: int) -> Predict:
         """Return the function for tiles that yield `shape`; `jobs` threads may call it at once."""

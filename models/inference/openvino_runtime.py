@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import openvino
@@ -28,6 +28,8 @@ class OpenVinoRuntime:
 
     `precision` is that of the arithmetic: "f32", or "bf16" where the processor has it.
     """
+
+    tile: ClassVar[int] = 128
 
     graph: Graph
     precision: Precision = "f32"

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.inference.network import Network, Stage, TileFunction
-from models.inference.tiling import TILE, RowSource, predict
+from models.inference.tiling import RowSource, predict
 
 if TYPE_CHECKING:
     import keras
@@ -54,7 +54,7 @@ def with_scene_statistics(
     as_stage: Callable[[keras.Model], Stage],
     *,
     jobs: int = 2,
-    tile: int = TILE,
+    tile: int | None = None,
 ) -> keras.Model:
     """Return `model` with the instance normalisations fixed to the scene's valid pixels.
 
@@ -91,7 +91,7 @@ def with_scene_statistics(
 
 
 def scene_statistics(
-    stage: Stage, open_source: OpenSource, *, jobs: int = 2, tile: int = TILE
+    stage: Stage, open_source: OpenSource, *, jobs: int = 2, tile: int | None = None
 ) -> Statistics:
     """Return the statistics of what `stage` yields over all valid pixels of the scene.
 

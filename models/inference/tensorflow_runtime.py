@@ -6,7 +6,7 @@ Usage: `TensorFlowRuntime(model, threads=2).prepare((256, 256), 24, jobs=2)(tile
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ __all__ = ["TensorFlowRuntime"]
 @dataclass(frozen=True)
 class TensorFlowRuntime:
     """A Keras network; `device` is a name of TensorFlow's ("CPU:0", "GPU:0")."""
+
+    tile: ClassVar[int] = 256
 
     model: keras.Model
     device: str = "CPU:0"

@@ -24,10 +24,8 @@ from numpy.typing import NDArray
 from models.inference.network import Network, Stage, TileFunction
 from scenes.grid import Rows
 
-__all__ = ["TILE", "RowSource", "Sink", "predict"]
+__all__ = ["RowSource", "Sink", "predict"]
 
-# Side of a tile in pixels: small tiles stay in the processor's cache, but each pays for its margin.
-TILE = 128
 # Strips whose input is held: one that is read, one whose tiles wait, one whose tiles are predicted.
 _HELD = 3
 
@@ -75,7 +73,7 @@ def predict(
     network: Network,
     sink: Sink,
     *,
-    tile: int = TILE,
+    tile: int | None = None,
     jobs: int = 2,
     outside: Outside | None = None,
     origin: tuple[int, int] = (0, 0),
@@ -86,9 +84,10 @@ def predict(
     Pixels that are `outside` are read, as they surround others, but nothing is predicted there.
     `origin` are the rows and columns, 0 or more, by which the first tile begins before the scene:
     networks that pool see pixels in blocks, which begin there.
-    `tile` is the greatest side of a tile in pixels, `jobs` the number of tiles predicted at once.
-    `progress` is called with the fraction done, in (0, 1]. The memory taken is that of a few rows
-    of tiles. Tiles without a valid pixel are not predicted. Raises what source and sink raise.
+    `tile` is the greatest side of a tile in pixels, None for what suits the runtime; `jobs` the
+    number of tiles predicted at once. `progress` is called with the fraction done, in (0, 1]. The
+    memory taken is that of a few rows of tiles. Tiles without a valid pixel are not predicted.
+    Raises what source and sink raise.
 
     Stages in a row are walked one behind the other: the rows that one yields are what the next one
     reads, so that no tile is predicted with the margins of all.
@@ -184,7 +183,7 @@ class _Walking:
 
     pool: ThreadPoolExecutor
     jobs: int
-    tile: int
+    tile: int | None
     origin: tuple[int, int]
     limits: tuple[float, float]
 
@@ -192,7 +191,8 @@ class _Walking:
         self, source: RowSource, stage: Stage, outside: Outside | None
     ) -> Generator[_Step, None, None]:
         """Yield the rows of one stage from top to bottom; the next ones are under way by then."""
-        walk = _Walk(source, stage, self.tile, outside, self.origin)
+        tile = self.tile or stage.runtime.tile
+        walk = _Walk(source, stage, tile, outside, self.origin)
         function = stage.prepare(walk.tile, self.jobs)
         before: tuple[_Strip, NDArray[np.float32], list[Future[None]]] | None = None
 

@@ -180,6 +180,7 @@ _OBSTACLES = {
     errno.ENOTDIR: "a file stands where a folder is needed",
     errno.EEXIST: "a file stands where a folder is needed",
 }
+_OTHER_PLACE = "with --outfolder (of InferenceDA: --image-dest)"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # Libraries that report a full disk in their own words fail when less than this many bytes are left.
 _NO_SPACE_LEFT = 1 << 20
@@ -207,7 +208,7 @@ def explained(product: Path, work: Path | None = None) -> Iterator[None]:
         raise OutputError(
             number,
             f"cannot write {product.name} to the folder {product.parent}: {_OBSTACLES[number]} "
-            f"({error}); make room or name another place with --outfolder",
+            f"({error}); make room or name another place {_OTHER_PLACE}",
         ) from error
 
 
@@ -243,7 +244,8 @@ def strangers(product: Path, companions: Iterable[str], record: Record | None) -
 
 def _refusal(what: str) -> OutputError:
     return OutputError(
-        errno.EEXIST, f"{what}; move it away, or name another place with --outfolder"
+        errno.EEXIST,
+        f"{what}; move it away, or name another place {_OTHER_PLACE}",
     )
 
 

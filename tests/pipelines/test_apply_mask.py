@@ -101,7 +101,7 @@ class TestGivenMask:
     def test_the_numbers_that_are_kept(self, keep, numbers, landsat, mask, run, tmp_path):
         scene, image, invalid = landsat
         path, values = mask
-        task = ApplyMask(scene=str(scene), mask_file=str(path), keep=keep)
+        task = ApplyMask(scene=str(scene), mask=str(path), keep=keep)
         product = run(task)
         suffix = "" if keep == "1" else f"_keep{keep.replace(',', '-')}"
         assert product == tmp_path / f"{scene.name}_mine_applied{suffix}.tif"
@@ -114,21 +114,21 @@ class TestGivenMask:
     def test_another_mask_under_the_same_path(self, landsat, mask, small, run):
         scene, *_ = landsat
         path, values = mask
-        task = ApplyMask(scene=str(scene), mask_file=str(path))
+        task = ApplyMask(scene=str(scene), mask=str(path))
         run(task)
         assert task.complete()
         small.write_plane(path, np.where(values == 4, 1, values).astype(np.uint8))
-        assert not ApplyMask(scene=str(scene), mask_file=str(path)).complete()
+        assert not ApplyMask(scene=str(scene), mask=str(path)).complete()
 
     def test_no_network_is_needed(self, landsat, mask):
         scene, *_ = landsat
-        assert ApplyMask(scene=str(scene), mask_file=str(mask[0])).requires() == {}
+        assert ApplyMask(scene=str(scene), mask=str(mask[0])).requires() == {}
 
     def test_the_mask_of_our_own_making_is_taken_too(self, landsat, weights, run, tmp_path):
         scene, *_ = landsat
         mask = run(CloudMaskL8(l8image=str(scene), weights=weights.six))
         out = str(tmp_path / "out")
-        product = run(ApplyMask(scene=str(scene), mask_file=str(mask), outfolder=out))
+        product = run(ApplyMask(scene=str(scene), mask=str(mask), outfolder=out))
         with rasterio.open(product) as dataset, rasterio.open(mask) as made:
             np.testing.assert_array_equal(dataset.read(1) != NO_DATA, made.read(1) == 1)
 
@@ -144,7 +144,7 @@ class TestGivenMask:
         path, out = tmp_path / "mine.tif", tmp_path / "out"
         out.mkdir()
         small.write_plane(path, np.ones(shape, dtype), pixel=pixel)
-        task = ApplyMask(scene=str(scene), mask_file=str(path), outfolder=str(out))
+        task = ApplyMask(scene=str(scene), mask=str(path), outfolder=str(out))
         said = refusal(task, out)
         assert str(path) in said and "expected" in said
 
@@ -153,19 +153,17 @@ class TestGivenMask:
         scene, *_ = landsat
         out = tmp_path / "out"
         out.mkdir()
-        task = ApplyMask(scene=str(scene), mask_file=str(mask[0]), keep=keep, outfolder=str(out))
+        task = ApplyMask(scene=str(scene), mask=str(mask[0]), keep=keep, outfolder=str(out))
         assert "--keep" in refusal(task, out)
 
     def test_a_missing_mask_and_an_unknown_band(self, landsat, mask, refusal, tmp_path):
         scene, *_ = landsat
         out = tmp_path / "out"
         out.mkdir()
-        task = ApplyMask(scene=str(scene), mask_file=str(tmp_path / "none.tif"), outfolder=str(out))
+        task = ApplyMask(scene=str(scene), mask=str(tmp_path / "none.tif"), outfolder=str(out))
         assert "none.tif" in refusal(task, out)
         for bands in ("B2,B99", "../../B99"):
-            task = ApplyMask(
-                scene=str(scene), mask_file=str(mask[0]), bands=bands, outfolder=str(out)
-            )
+            task = ApplyMask(scene=str(scene), mask=str(mask[0]), bands=bands, outfolder=str(out))
             assert "B99" in refusal(task, out)
 
 

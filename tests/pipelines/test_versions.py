@@ -186,7 +186,7 @@ def test_apply_mask(small, tmp_path):
     scene, *_ = small.landsat(tmp_path)
     mask = (np.indices(small.SHAPE).sum(axis=0) // 5 % 3).astype(np.uint8)
     small.write_plane(tmp_path / "mine.tif", mask)
-    task = ApplyMask(scene=str(scene), mask_file=str(tmp_path / "mine.tif"))
+    task = ApplyMask(scene=str(scene), mask=str(tmp_path / "mine.tif"))
     with rasterio.open(made(task)) as dataset:
         found = dataset.read()
     assert ApplyMask.algorithm_version == 1
