@@ -15,9 +15,10 @@ import multiprocessing
 import os
 import platform
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import luigi
 
@@ -100,16 +101,57 @@ def _append(task: luigi.Task, event: str, **more: Any) -> None:
 
 
 def _tell(line: str) -> None:
-    """Write the line as the last one that this process says, after Luigi's log and summary.
+    """Say the line last, after Luigi's log and summary."""
+    _LAST_WORDS.add(line)
 
-    A worker's child process, which Luigi ends without ceremony, says it at once.
+
+class _LastWords:
+    """What is said when this process ends, by itself and by the children that it forked.
+
+    Luigi runs tasks in such children where it has several workers, and ends them without ceremony:
+    they leave their lines in a file that they share with their parent.
     """
-    if multiprocessing.parent_process() is None:
-        atexit.register(_write, line)
-    else:
-        _write(line)
+
+    def __init__(self) -> None:
+        """Begin with nothing, and no file."""
+        self._owner = os.getpid()
+        self._lines: list[str] = []
+        self._shared: IO[bytes] | None = None
+
+    def share(self) -> None:
+        """Make the file, before the first fork."""
+        if self._shared is None:
+            # No name, and gone with its last process.
+            self._shared = tempfile.TemporaryFile(buffering=0)
+            if not self._lines:
+                atexit.register(self._say)
+
+    def add(self, line: str) -> None:
+        """Keep a line; a child that cannot leave it to its parent says it at once."""
+        if os.getpid() != self._owner and self._shared is not None:
+            self._shared.write(f"{line}\n".encode())
+        elif multiprocessing.parent_process() is not None:
+            _write(f"{line}\n")
+        else:
+            if not self._lines and self._shared is None:
+                atexit.register(self._say)
+            self._lines.append(line)
+
+    def _say(self) -> None:
+        if os.getpid() != self._owner:
+            return
+        said = "".join(f"{line}\n" for line in self._lines)
+        if self._shared is not None:
+            self._shared.seek(0)
+            said += self._shared.read().decode()
+        _write(said)
 
 
-def _write(line: str) -> None:
-    sys.stderr.write(line + "\n")
+def _write(text: str) -> None:
+    sys.stderr.write(text)
     sys.stderr.flush()
+
+
+_LAST_WORDS = _LastWords()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_LAST_WORDS.share)
