@@ -1,4 +1,4 @@
-"""Every command of the README and of the pages in docs/ is run, so that names cannot drift.
+"""Every command of the README, docs/ and the model cards is run, so that names cannot drift.
 
 The published weights are not at hand everywhere: tiny networks of the same names and bands stand
 for them (`tests/pipelines/small_registry.py`).
@@ -16,9 +16,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 SMALL = ROOT / "tests/pipelines"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-# Placeholders of the pages, and what stands for them here.
-WORDS = {"LC08_SCENE": "scene", "OUT": "out"}
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "checkpoints").glob("*.md")),
+]
 
 
 def blocks():
