@@ -7,7 +7,7 @@ from pathlib import Path
 
 import luigi
 
-from pipelines.inference import InferenceTask, Weights, adapted_detection
+from pipelines.inference import DETECTOR, InferenceTask, Weights, adapted_detection
 from pipelines.product import (
     Described,
     Description,
@@ -32,7 +32,7 @@ class InferenceDA(InferenceTask):
     pvimage: str = luigi.Parameter(description="Proba-V product (.HDF5), level L2A or L3")
     image_dest: str = luigi.Parameter(description="file that is written (.HDF5)")
     cloud_detection_weights: str = WeightsParameter(
-        default="cloud_detection_l8", description="registry name or file of the detector's weights"
+        default=DETECTOR, description="registry name or file of the detector's weights"
     )
     dagans_weights: str = WeightsParameter(
         default="full", description="registry name or file of the generator's weights"

@@ -25,9 +25,9 @@ from models.inference.classes import Dilation, classify
 from models.inference.network import Network
 from models.inference.tiling import predict
 from pipelines.checkpoint import FetchCheckpoint
-from pipelines.inference import Weights, adapted_detection, load_network
+from pipelines.inference import DETECTOR, Weights, adapted_detection, load_network
 from pipelines.masked_scene import centred_origin
-from pipelines.masks import DETECTOR, model_weights
+from pipelines.masks import model_weights
 from pipelines.settings import threads
 from pipelines.weights import WeightsParameter, weights_requirement
 from scenes.grid import Rows

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from models.inference.network import Network
     from models.inference.statistics import OpenSource
 
-__all__ = ["InferenceTask", "Weights", "adapted_detection", "load_network"]
+__all__ = ["DETECTOR", "InferenceTask", "Weights", "adapted_detection", "load_network"]
 
+# What detects clouds in Proba-V's bands, unless told otherwise.
+DETECTOR = "cloud_detection_l8"
 # What a network's output is clipped to before the next one reads it: reflectance (facts of
 # Mateo-Garcia et al. 2020, doi 10.1109/JSTARS.2020.3031741, as published).
 REFLECTANCE_LIMITS = (0.0, 2.0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import luigi
 
-from pipelines.inference import Weights, adapted_detection
+from pipelines.inference import DETECTOR, Weights, adapted_detection
 from pipelines.mask import CloudMask
 from pipelines.product import ExternalInput, FileInput
 from pipelines.scene_input import LandsatInput, PatchInput, Sentinel2Input
@@ -30,8 +30,6 @@ MODELS = {
 }
 LANDSAT_BANDS = ("B2", "B3", "B4", "B5", "B6", "B7")
 SENTINEL2_BANDS = ("B2", "B3", "B4", "B8", "B11", "B12")
-# What detects clouds in Proba-V's bands, unless told otherwise.
-DETECTOR = "cloud_detection_l8"
 
 
 class CloudMaskL8(CloudMask):

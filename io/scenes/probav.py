@@ -26,7 +26,7 @@ from scenes.grid import Affine, Grid, Rows
 _CHUNK = 256
 # Bytes of chunks that each dataset keeps: a row of chunks of the widest products, so that rows read
 # or written in order are inflated and deflated once. HDF5's own megabyte holds half of one.
-CHUNK_CACHE = 16 * 2**20
+_CHUNK_CACHE = 16 * 2**20
 
 
 class ProbaVFormatError(ValueError):
@@ -118,7 +118,7 @@ def open_probav(
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a Proba-V product (.HDF5)")
     try:
-        file = h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
+        file = h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE)
     except OSError as error:
         raise ProbaVFormatError(f"{path}: not an HDF5 file, or truncated ({error})") from error
     with file:

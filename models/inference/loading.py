@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from models.inference.graph import VERSION, Graph, describe, load, save
-from models.inference.network import Stage
+from models.inference.network import Precision, Stage
 from models.inference.statistics import OpenSource, with_scene_statistics
 from models.weights.loading import network_for, require
 
@@ -32,7 +32,6 @@ __all__ = ["Precision", "RuntimeName", "Settings", "load_stage"]
 
 Architecture = Literal["unet", "generator"]
 Device = Literal["auto", "cpu", "gpu"]
-Precision = Literal["f32", "bf16"]
 RuntimeName = Literal["openvino", "tensorflow"]
 
 _log = logging.getLogger(__name__)

@@ -11,13 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Network", "Predict", "Runtime", "Stage", "TileFunction"]
+__all__ = ["Network", "Precision", "Predict", "Runtime", "Stage", "TileFunction"]
 
+# Of the arithmetic.
+Precision = Literal["f32", "bf16"]
 # `(height + 2 margin, width + 2 margin, bands)` float32 -> `(height, width, outputs)` float32.
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 # The same with the mask of invalid pixels, `(height + 2 margin, width + 2 margin)` bool. Both

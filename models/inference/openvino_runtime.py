@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import openvino
 from numpy.typing import NDArray
 
 from models.inference.graph import Graph
-from models.inference.network import Predict
+from models.inference.network import Precision, Predict
 from models.inference.openvino_graph import tile_model
 
-__all__ = ["OpenVinoRuntime", "Precision"]
-
-Precision = Literal["f32", "bf16"]
+__all__ = ["OpenVinoRuntime"]
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class _Yielded:
     def __init__(self, shape: tuple[int, int], bands: int, steps: Iterator[_Step]) -> None:
         """Begin at the top; steps are taken as they are needed."""
         self.shape = shape
-        self._bands, self._steps = bands, steps
+        self._steps = steps
         # From the first row that somebody needs yet.
         self._found = np.empty((0, shape[1], bands), np.float32)
         self._blank = np.empty((0, shape[1]), np.bool_)

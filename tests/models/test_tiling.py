@@ -205,6 +205,26 @@ def test_an_error_anywhere_ends_the_walk(where):
     assert not [t for t in threading.enumerate() if t.name.startswith(("read", "predict", "write"))]
 
 
+@pytest.mark.parametrize("where", ["read", "first", "second", "sink"])
+def test_an_error_in_any_of_two_stages_ends_the_walk(where):
+    source, first, second = scene(200, 40, invalid=0), Mean(2), Mean(3)
+    failing = {"first": first, "second": second}
+
+    def fail(*_):
+        raise OSError(f"no {where}")
+
+    if where == "read":
+        source.read = fail
+    if where in failing:
+        failing[where].prepare = lambda *_: fail
+    one = Stage(first, "first", 2, 1, 2, 1, NEUTRAL)
+    other = Stage(second, "second", 1, 1, 3, 1, np.zeros(1, np.float32))
+    sink = fail if where == "sink" else lambda *_: None
+    with pytest.raises(OSError, match=f"no {where}"):
+        predict(source, Network((one, other)), sink, tile=16)
+    assert not [t for t in threading.enumerate() if t.name.startswith(("read", "predict", "write"))]
+
+
 def test_the_next_rows_are_read_while_the_network_runs_and_written_while_it_runs_on():
     source, mean = scene(64, 16, invalid=0), Mean()
     read, prepared = source.read, mean.prepare
