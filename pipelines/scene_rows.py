@@ -26,8 +26,16 @@ from scenes.landsat import open_scene
 from scenes.probav import open_probav
 from scenes.probav_layout import BANDS as PROBAV_BANDS
 from scenes.sentinel2 import open_sentinel2
+from scenes.sparcs import open_sub_scene
 
-__all__ = ["SceneRows", "landsat_rows", "patch_rows", "probav_rows", "sentinel2_rows"]
+__all__ = [
+    "SceneRows",
+    "landsat_rows",
+    "patch_rows",
+    "probav_rows",
+    "sentinel2_rows",
+    "sparcs_rows",
+]
 
 _log = logging.getLogger("luigi-interface.skysieve")
 # REFLECTANCE_MULT and _ADD of every Landsat 8 product (LSDS-1574), of which patches are cut.
@@ -152,6 +160,31 @@ def patch_rows(
         {"platform": "landsat-8", "instruments": ["oli"], "gsd": 30},
         f"sun elevation {sun_elevation:.2f} degrees, {source}",
     )
+
+
+@contextlib.contextmanager
+def sparcs_rows(path: Path, bands: Sequence[str]) -> Iterator[SceneRows]:
+    """Open a sub-scene of SPARCS by its `_data.tif`; the sun is that of its parent's centre.
+
+    Raises what `scenes.sparcs.open_sub_scene` and its reader raise.
+    """
+    scene = open_sub_scene(path)
+    sun = math.sin(math.radians(scene.metadata.sun_elevation))
+    factors = [scene.metadata.reflectance[band] for band in bands]
+    with scene.reader() as (read_bands, _):
+
+        def read(rows: Rows, out: NDArray[np.float32]) -> NDArray[np.bool_]:
+            return calibrate(list(read_bands(bands, rows)), factors, sun, out)
+
+        yield SceneRows(
+            scene.grid,
+            tuple(bands),
+            ("B4", "B3", "B2"),
+            "true colour",
+            (scene.metadata.acquired, scene.metadata.acquired),
+            read,
+            {"platform": "landsat-8", "instruments": ["oli"], "gsd": 30},
+        )
 
 
 def calibrate(

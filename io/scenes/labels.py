@@ -1,4 +1,4 @@
-"""Manual cloud labels of Landsat-8 scenes: L8 Biome and 38-Cloud, in one table of classes.
+"""Manual cloud labels of Landsat-8 scenes: L8 Biome, 38-Cloud, SPARCS, in one table of classes.
 
 Usage:
     labels = open_labels(scene, "biome")
@@ -7,7 +7,8 @@ Usage:
 
 Biome (doi 10.5066/F7251GDH) ships `<scene>_fixedmask.img` with an ENVI header, or as a GeoTIFF of
 that name (torchgeo's packaging). 38-Cloud (github.com/SorourMo/38-Cloud) ships one GeoTIFF a scene,
-`Entire_scene_gts/edited_corrected_gts_<scene>.TIF`.
+`Entire_scene_gts/edited_corrected_gts_<scene>.TIF`. Sets that label parts of scenes have readers
+of their own: SPARCS (`scenes.sparcs`), and the patches of 38-Cloud, here (`open_patch_labels`).
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scenes.archive import Product, open_product
+from scenes.archive import Member, Product, open_product
+from scenes.cloud38_layout import patch_files
 from scenes.geotiff import (
     gdal_environment,
     grid_of,
@@ -34,9 +37,20 @@ from scenes.geotiff import (
 from scenes.grid import Rows
 from scenes.landsat import LandsatScene
 
-__all__ = ["CLOUDS", "LabelClass", "LabelKind", "Labels", "open_labels"]
+__all__ = [
+    "CLOUDS",
+    "LabelClass",
+    "LabelCodes",
+    "LabelKind",
+    "Labels",
+    "open_labels",
+    "open_patch_labels",
+    "to_classes",
+]
 
+# Sets that label whole scenes, and all sets of codes.
 LabelKind: TypeAlias = Literal["biome", "38c"]
+LabelCodes: TypeAlias = Literal["biome", "38c", "38c patch", "sparcs"]
 ReadRows: TypeAlias = Callable[[Rows], NDArray[np.uint8]]
 
 
@@ -56,7 +70,7 @@ class LabelClass(IntEnum):
 # The classes that count as cloud in a binary mask (both papers count thin cloud).
 CLOUDS = frozenset({LabelClass.THIN_CLOUD, LabelClass.THICK_CLOUD, LabelClass.CLOUD})
 
-CODES: Mapping[LabelKind, Mapping[int, LabelClass]] = MappingProxyType(
+CODES: Mapping[LabelCodes, Mapping[int, LabelClass]] = MappingProxyType(
     {
         # Foga et al. 2017, doi 10.1016/j.rse.2017.03.026, and the data set's page.
         "biome": MappingProxyType(
@@ -72,6 +86,21 @@ CODES: Mapping[LabelKind, Mapping[int, LabelClass]] = MappingProxyType(
         "38c": MappingProxyType(
             {0: LabelClass.UNLABELLED, 1: LabelClass.CLEAR, 2: LabelClass.CLOUD}
         ),
+        # The same, as its patches are distributed: fill is told by the bands only.
+        "38c patch": MappingProxyType({0: LabelClass.CLEAR, 255: LabelClass.CLOUD}),
+        # Hughes and Kennedy 2019, doi 10.3390/rs11212591, and readme.txt of the OSU package:
+        # 0 cloud shadow, 1 the same over water, 2 water, 3 snow or ice, 4 land, 5 cloud, 6 flooded.
+        "sparcs": MappingProxyType(
+            {
+                0: LabelClass.SHADOW,
+                1: LabelClass.SHADOW,
+                2: LabelClass.WATER,
+                3: LabelClass.SNOW,
+                4: LabelClass.CLEAR,
+                5: LabelClass.CLOUD,
+                6: LabelClass.WATER,
+            }
+        ),
     }
 )
 # Marks codes that a label set does not have; no class has this value.
@@ -79,6 +108,8 @@ UNKNOWN = 255
 # Where the label sets put their files.
 BIOME_ENVI, BIOME_TIFF = "_fixedmask.img", "_fixedmask.tif"
 CLOUD38_FOLDER, CLOUD38_PREFIX = "Entire_scene_gts", "edited_corrected_gts_"
+# In the place of a band's colour in the names of patches.
+CLOUD38_TRUTH = "gt"
 # "data type" of unsigned bytes (ENVI header manual, NV5 Geospatial).
 ENVI_BYTE = 1
 
@@ -93,7 +124,7 @@ class Labels:
 
     product: Product
     name: str
-    kind: LabelKind
+    kind: LabelCodes
     shape: tuple[int, int]
     envi_offset: int | None = None
 
@@ -156,7 +187,27 @@ def open_labels(scene: LandsatScene, kind: LabelKind) -> Labels:
     return labels
 
 
-def to_classes(codes: NDArray[Any], kind: LabelKind, label: str) -> NDArray[np.uint8]:
+def open_patch_labels(red: Path) -> Labels:
+    """Find the labels of the patch of 38-Cloud whose red band is at `red`.
+
+    They lie beside it, `gt_patch_...TIF`, or as distributed, in `train_gt/` beside `train_red/`.
+    Raises `FileNotFoundError` where there are none, `OSError` for a damaged file.
+    """
+    green = patch_files(red)["B3"]
+    folder = green.parent
+    if folder != red.parent:
+        folder = folder.with_name(folder.name.removesuffix("green") + CLOUD38_TRUTH)
+    file = folder / (CLOUD38_TRUTH + green.name.removeprefix("green"))
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{red} has no labels: expected {file}, which only the training patches have"
+        )
+    product = Product(folder, {file.name: Member(file.name, file, file.stat().st_size)})
+    with gdal_environment(), open_geotiff(product, file.name) as dataset:
+        return Labels(product, file.name, "38c patch", dataset.shape)
+
+
+def to_classes(codes: NDArray[Any], kind: LabelCodes, label: str) -> NDArray[np.uint8]:
     """Translate the codes of a label set (0-255, any shape) into uint8 of `LabelClass`.
 
     Raises `ValueError` naming `label` for a code that the set does not have, as resampled masks do.
