@@ -1,0 +1,1 @@
+"""Simple methods that every learnt one is shown beside."""

@@ -1,0 +1,1 @@
+"""How good a mask or an adaptation is, as numbers that derive from stored counts."""
