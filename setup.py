@@ -9,5 +9,8 @@ setup(
         "models.checkpoints",
     ],
     package_dir={"scenes": "io/scenes", "models.checkpoints": "checkpoints"},
-    package_data={"": ["py.typed"], "models.checkpoints": ["*.toml", "*.json", "*.h5", "*.md"]},
+    package_data={
+        "": ["py.typed"],
+        "models.checkpoints": ["*.toml", "*.json", "*.h5", "*.npz", "*.md"],
+    },
 )

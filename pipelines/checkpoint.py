@@ -1,6 +1,8 @@
-"""`FetchCheckpoint`: published weights, verified and kept in a cache.
+"""`FetchCheckpoint`: weights that have a name, verified and kept in a cache.
 
 Usage: `luigi --module pipelines FetchCheckpoint --name cloud_detection_l8`
+
+A name is that of the registry, or one that was given to weights here (`RegisterWeights`).
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ import logging
 import os
 from functools import cache
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import quote
 
 import luigi
 
-from models.weights.registry import Checkpoint, checkpoint
+from models.weights.registry import SUFFIX, Checkpoint, checkpoint, is_known
 from pipelines.product import (
     Described,
     Description,
@@ -23,7 +26,16 @@ from pipelines.product import (
     Progress,
 )
 
-__all__ = ["CheckpointParameter", "FetchCheckpoint", "checkpoint_cache", "checkpoints"]
+__all__ = [
+    "CacheTask",
+    "CheckpointParameter",
+    "FetchCheckpoint",
+    "checkpoint_cache",
+    "checkpoints",
+    "has_name",
+    "named",
+    "registered_folder",
+]
 
 CACHE, MIRROR = "SKYSIEVE_CHECKPOINT_CACHE", "SKYSIEVE_CHECKPOINT_MIRROR"
 
@@ -55,38 +67,47 @@ class CheckpointParameter(luigi.Parameter):
 
     def normalize(self, x: str) -> str:
         """Return the name with its digest. Raises `ValueError` for one that is not registered."""
-        return checkpoint(x).id
+        return named(x).id
 
 
-class FetchCheckpoint(ProductTask):
-    """Fetch registered weights into the cache; a file put there by hand is taken if it is right."""
+class CacheTask(ProductTask):
+    """A task whose product goes into the cache of weights."""
+
+    located: ClassVar[tuple[str, ...]] = ()
+
+    def run(self) -> None:
+        """Make and publish. Raises what `ProductTask.run` raises, naming the cache's settings."""
+        try:
+            super().run()
+        except OutputError as error:
+            raise OutputError(error.errno, f"{error.strerror}; {_SETTINGS}") from error
+
+
+class FetchCheckpoint(CacheTask):
+    """Fetch registered weights into the cache; a file put there by hand is taken if it is right.
+
+    Weights that came with skysieve, or were registered here, are copied: that needs no network.
+    """
 
     algorithm_version = 1
-    located = ()
 
     name: str = CheckpointParameter(description="name in the registry, such as cloud_detection_l8")
 
     @property
     def entry(self) -> Checkpoint:
         """What the registry says of the weights."""
-        return checkpoint(self.name)
+        return named(self.name)
 
     def output(self) -> ProductTarget:
-        """`<cache>/<name>-<digest>.hdf5`."""
+        """`<cache>/<name>-<digest>.hdf5`, or with the suffix that the file has."""
         entry = self.entry
-        suffix = "".join(Path(entry.file).suffixes[-1:])
+        ours = entry.file.endswith(SUFFIX)
+        suffix = SUFFIX if ours else Path(entry.file).suffix
         return ProductTarget(checkpoint_cache() / f"{entry.name}-{entry.digest}{suffix}")
 
     def space_needed(self) -> int:
         """Return the size of the file."""
         return self.entry.size
-
-    def run(self) -> None:
-        """Fetch and publish. Raises what `ProductTask.run` raises, naming the cache's settings."""
-        try:
-            super().run()
-        except OutputError as error:
-            raise OutputError(error.errno, f"{error.strerror}; {_SETTINGS}") from error
 
     def make(self, work: Path, progress: Progress) -> Description:
         """Take the file from the first place that has it, unless its bytes are others."""
@@ -94,7 +115,7 @@ class FetchCheckpoint(ProductTask):
 
         entry, place = self.entry, self.product
         fetched = fetch(
-            [str(place), *_mirrored(entry), *entry.urls],
+            [str(place), *_shipped(entry), *_mirrored(entry), *entry.urls],
             work,
             sha256=entry.sha256,
             size=entry.size,
@@ -123,11 +144,34 @@ def checkpoint_cache() -> Path:
     return Path(chosen).expanduser() if chosen else _user_cache()
 
 
+def registered_folder() -> Path:
+    """Return the folder of the weights that were given a name here."""
+    return checkpoint_cache() / "registered"
+
+
+def named(name: str) -> Checkpoint:
+    """Return the weights `name`, or `name@digest`, of the registry or registered here.
+
+    Raises `ValueError` for an unknown name, another digest, and a registration that is damaged.
+    """
+    return checkpoint(name, registered_folder())
+
+
+def has_name(name: str) -> bool:
+    """Tell whether weights of the registry, or some that were registered here, have this name."""
+    return is_known(name, registered_folder())
+
+
 @cache
 def _user_cache() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("skysieve", appauthor=False) / "checkpoints"
+
+
+def _shipped(entry: Checkpoint) -> list[str]:
+    """Return where the weights are that need not be fetched, if these are such."""
+    return [str(entry.shipped)] if entry.shipped else []
 
 
 def _mirrored(entry: Checkpoint) -> list[str]:

@@ -15,6 +15,7 @@ from pipelines.product import ExternalInput, ProductTask
 from pipelines.settings import threads
 from pipelines.weights import (
     weights_file,
+    weights_graph,
     weights_inputs,
     weights_requirement,
     weights_sha256,
@@ -104,6 +105,7 @@ def load_network(
             settings,
             name=weights_title(each.value),
             sha256=weights_sha256(each.value),
+            graph=weights_graph(each.value),
             open_source=None if place else open_source,
         )
         for place, each in enumerate(used)

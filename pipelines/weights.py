@@ -1,4 +1,4 @@
-"""Weights as parameters of tasks: a name in the registry, or a file.
+"""Weights as parameters of tasks: a name, of the registry or given here, or a file.
 
 Usage: `weights: str = WeightsParameter(default="cloud_detection_l8")`, `weights_file(self.weights)`
 
@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import luigi
 
-from models.weights.registry import checkpoint, registry
-from pipelines.checkpoint import FetchCheckpoint
+from pipelines.checkpoint import FetchCheckpoint, has_name, named
 from pipelines.product import ExternalInput, FileInput
 from pipelines.product.digests import digest
+
+if TYPE_CHECKING:
+    from models.inference.loading import GraphFile
 
 __all__ = [
     "WeightsParameter",
     "weights_file",
+    "weights_graph",
     "weights_inputs",
     "weights_requirement",
     "weights_sha256",
@@ -32,11 +36,11 @@ _LONGEST_TITLE = 80
 
 
 class WeightsParameter(luigi.Parameter):
-    """Weights by registry name or by path.
+    """Weights by name or by path.
 
-    A name is normalised to `name@digest` (8 digits of the SHA-256), so that task, path and history
-    tell versions apart. What has a path separator, or a suffix of weights (.h5, .hdf5, .keras), is
-    a path and stays as it is, like the empty text.
+    A name, of the registry or given to weights here, is normalised to `name@digest` (8 digits of
+    the SHA-256), so that task, path and history tell versions apart. What has a path separator, or
+    a suffix of weights (.h5, .hdf5, .keras), is a path and stays as it is, like the empty text.
     """
 
     def parse(self, x: str) -> str:
@@ -49,7 +53,7 @@ class WeightsParameter(luigi.Parameter):
         Raises `ValueError` for an unknown name, naming the nearest, and for a digest that is not
         the registered one.
         """
-        return x if not x or _is_path(x) else checkpoint(x).id
+        return x if not x or _is_path(x) else named(x).id
 
 
 def weights_requirement(value: str) -> dict[str, luigi.Task]:
@@ -77,7 +81,20 @@ def weights_sha256(value: str) -> str:
 
     Raises `OSError` for a file that cannot be read, and `ValueError` for an unknown name.
     """
-    return digest(Path(value)) if _is_path(value) else checkpoint(value).sha256
+    return digest(Path(value)) if _is_path(value) else named(value).sha256
+
+
+def weights_graph(value: str) -> GraphFile | None:
+    """Return the description for the fast runtime that came with the weights, if one did.
+
+    Raises `ValueError` for an unknown name.
+    """
+    from models.inference.loading import GraphFile
+
+    if _is_path(value):
+        return None
+    entry = named(value)
+    return GraphFile(entry.folder / entry.graph, entry.graph_sha256) if entry.graph else None
 
 
 def weights_title(value: str) -> str:
@@ -94,7 +111,7 @@ def weights_title(value: str) -> str:
             name = name[: -len(suffix)]
             break
     plain = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._-")[:_LONGEST_TITLE]
-    return f"{plain}-file" if plain in registry() else plain or "weights"
+    return f"{plain}-file" if has_name(plain) else plain or "weights"
 
 
 def _is_path(value: str) -> bool:

@@ -8,6 +8,8 @@ not. Only layers whose outputs depend on a window of their input can be describe
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Graph", "Node", "Span", "describe", "load", "save"]
 
 # Raised when the same weights are described in another way: described files of before are not read.
-VERSION = 1
+VERSION = 2
 _KEY = "graph"
 
 # Half-open interval of rows or columns.
@@ -123,8 +125,12 @@ def describe(model: keras.Model) -> Graph:
     )
 
 
-def save(graph: Graph, path: Path) -> None:
-    """Write a description (`.npz`)."""
+def save(graph: Graph, path: Path, *, weights: str) -> str:
+    """Write a description (`.npz`); return the SHA-256 (hexadecimal) of the file.
+
+    `weights` is the SHA-256 of the file of weights that it describes. Equal descriptions give
+    equal bytes.
+    """
     arrays = {"neutral": graph.neutral}
     nodes = []
     for place, node in enumerate(graph.nodes):
@@ -133,33 +139,38 @@ def save(graph: Graph, path: Path) -> None:
             {"kind": node.kind, "inputs": list(node.inputs), "numbers": dict(node.numbers)}
         )
     header = {
-        "version": VERSION, "nodes": nodes, "bands": graph.bands, "outputs": graph.outputs,
-        "reach": graph.reach, "stride": graph.stride,
+        "version": VERSION, "weights": weights, "nodes": nodes, "bands": graph.bands,
+        "outputs": graph.outputs, "reach": graph.reach, "stride": graph.stride,
     }  # fmt: skip
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **{_KEY: np.array(json.dumps(header))}, **arrays)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def load(path: Path) -> Graph:
-    """Read a description.
+def load(path: Path, *, weights: str, sha256: str | None = None) -> Graph:
+    """Read the description of the network whose file of weights has the SHA-256 `weights`.
 
-    Raises `FileNotFoundError`, and `ValueError` for a damaged file or one of another version.
+    `sha256` is the digest that the description must have, where known. Raises `FileNotFoundError`,
+    and `ValueError` for another digest, a damaged file, one of another version or of other weights.
     """
+    contents = path.read_bytes()
+    if sha256 is not None and (found := hashlib.sha256(contents).hexdigest()) != sha256.lower():
+        raise ValueError(f"{path} has the SHA-256 {found}, not {sha256.lower()}")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(contents), allow_pickle=False) as file:
             header = json.loads(str(file[_KEY]))
             if header["version"] != VERSION:
-                raise ValueError(f"version {header['version']}")
+                raise ValueError(f"version {header['version']}, not {VERSION}")
+            if header["weights"] != weights.lower():
+                raise ValueError(f"it is of the weights {header['weights']}")
             arrays: list[dict[str, NDArray[np.float32]]] = [{} for _ in header["nodes"]]
             for key in file.files:
                 place, _, name = key.partition(".")
                 if name:
                     arrays[int(place)][name] = file[key]
             neutral = file["neutral"]
-    except FileNotFoundError:
-        raise
     except (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path} is no description of a network ({error}): delete it") from error
+        raise ValueError(f"{path} is no description of this network ({error})") from error
     nodes = tuple(
         Node(entry["kind"], tuple(entry["inputs"]), entry["numbers"], own)
         for entry, own in zip(header["nodes"], arrays, strict=True)

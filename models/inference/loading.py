@@ -2,8 +2,9 @@
 
 Usage: `stage = load_stage(Path("landsatbiomeRGBI6.hdf5"), "unet", bands=4, settings=Settings())`
 
-OpenVINO needs neither Keras nor TensorFlow: another process, which ends, writes the description
-(`models.inference.graph`) into the cache, under the digest of the weights.
+OpenVINO needs neither Keras nor TensorFlow: it runs a description (`models.inference.graph`). Some
+weights bring theirs along; for others another process, which ends, writes it into the cache, under
+the digest of the weights.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from models.weights.loading import network_for, require
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Precision", "RuntimeName", "Settings", "load_stage"]
+__all__ = [
+    "GraphFile", "Precision", "RuntimeName", "Settings", "describe_elsewhere", "load_stage", "write"
+]  # fmt: skip
 
 Architecture = Literal["unet", "generator"]
 Device = Literal["auto", "cpu", "gpu"]
@@ -55,6 +58,14 @@ class Settings:
     cache: Path | None = None
 
 
+@dataclass(frozen=True)
+class GraphFile:
+    """A description that came with weights, and the SHA-256 (hexadecimal) that it must have."""
+
+    path: Path
+    sha256: str
+
+
 def load_stage(
     weights: Path,
     architecture: Architecture,
@@ -63,17 +74,19 @@ def load_stage(
     *,
     name: str = "",
     sha256: str | None = None,
+    graph: GraphFile | None = None,
     open_source: OpenSource | None = None,
 ) -> Stage:
     """Load the network of `architecture` for `bands` bands with the weights of a file.
 
     `name` stands for the weights in messages (default: the file's name); `sha256` is the digest
-    (hexadecimal) that the file must have, where it is known. `open_source` opens the scene that
-    the network is for: one with instance normalisation is fixed to this scene's statistics, by a
-    walk over the scene for each such layer (`models.inference.statistics`). Raises
-    `FileNotFoundError` and `ValueError` for weights that are not there, damaged, unsafe, or of
-    another network, for such a network without `open_source`, for a runtime that is not there or
-    cannot do what is asked, and what reading the scene raises.
+    (hexadecimal) that the file must have, where it is known. `graph` is the description that came
+    with the weights; unless it is whole, of this version and of these weights, another is written.
+    `open_source` opens the scene that the network is for: one with instance normalisation is fixed
+    to this scene's statistics, by a walk over the scene for each such layer
+    (`models.inference.statistics`). Raises `FileNotFoundError` and `ValueError` for weights that
+    are not there, damaged, unsafe, or of another network, for such a network without `open_source`,
+    for a runtime that is not there or cannot do what is asked, and what reading the scene raises.
     """
     summary = require(weights, architecture, bands, sha256=sha256)
     name = name or weights.name
@@ -88,7 +101,8 @@ def load_stage(
     if settings.runtime == "tensorflow":
         model = network_for(weights, architecture, sha256=sha256)
         return _with_tensorflow(model, settings, name)
-    return _with_openvino(_description(weights, architecture, settings.cache), settings, name)
+    found = _description(weights, architecture, settings.cache, graph)
+    return _with_openvino(found, settings, name)
 
 
 def _fixed(model: keras.Model, open_source: OpenSource, settings: Settings, name: str) -> Stage:
@@ -134,14 +148,23 @@ def _with_tensorflow(model: keras.Model, settings: Settings, name: str) -> Stage
     )  # fmt: skip
 
 
-def _description(weights: Path, architecture: Architecture, cache: Path | None) -> Graph:
-    """Return the description of a network from the cache, writing it there where it is not."""
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+def _description(
+    weights: Path, architecture: Architecture, cache: Path | None, graph: GraphFile | None
+) -> Graph:
+    """Return the description that came with the weights, or that in the cache.
+
+    Where both fail, it is written into the cache.
+    """
+    digest = _digest(weights)
+    if graph is not None:
+        try:
+            return load(graph.path, weights=digest, sha256=graph.sha256)
+        except (OSError, ValueError) as error:
+            _log.warning("%s; the network is described anew", error)
     with _folder(cache) as folder:
         path = folder / f"{architecture}-{digest[:16]}-{VERSION}.npz"
         try:
-            return load(path)
+            return load(path, weights=digest)
         except FileNotFoundError:
             pass
         except ValueError as error:
@@ -149,11 +172,16 @@ def _description(weights: Path, architecture: Architecture, cache: Path | None) 
         descriptor, pending = tempfile.mkstemp(suffix=".npz", dir=folder)
         os.close(descriptor)
         try:
-            _describe_elsewhere(weights, architecture, Path(pending))
+            describe_elsewhere(weights, architecture, Path(pending))
             Path(pending).replace(path)
         finally:
             Path(pending).unlink(missing_ok=True)
-        return load(path)
+        return load(path, weights=digest)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -171,8 +199,11 @@ def _folder(cache: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _describe_elsewhere(weights: Path, architecture: Architecture, out: Path) -> None:
-    """Describe a network in a process of its own, which imports Keras without TensorFlow."""
+def describe_elsewhere(weights: Path, architecture: Architecture, out: Path) -> None:
+    """Do what `write` does in a process of its own, which imports Keras without TensorFlow.
+
+    Raises `ValueError` where that fails.
+    """
     call = (
         "import sys; from pathlib import Path; from models.inference.loading import write;"
         "write(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))"
@@ -194,5 +225,9 @@ def _describe_elsewhere(weights: Path, architecture: Architecture, out: Path) ->
 
 
 def write(weights: Path, architecture: Architecture, out: Path) -> None:
-    """Write the description of a network; imports Keras."""
-    save(describe(network_for(weights, architecture)), out)
+    """Write the description of the network whose weights these are; imports Keras.
+
+    Raises what `network_for` raises, and `ValueError` for a network that cannot be described.
+    """
+    digest = _digest(weights)
+    save(describe(network_for(weights, architecture, sha256=digest)), out, weights=digest)

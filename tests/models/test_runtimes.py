@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -11,7 +13,8 @@ import numpy as np
 import pytest
 
 from models.inference import graph as graphs
-from models.inference.loading import Settings, load_stage
+from models.inference import loading
+from models.inference.loading import GraphFile, Settings, load_stage
 from models.inference.openvino_graph import tile_model
 from models.inference.openvino_runtime import OpenVinoRuntime
 from models.inference.tensorflow_runtime import TensorFlowRuntime
@@ -19,6 +22,8 @@ from models.networks.discriminator import build_discriminator
 from models.networks.generator import build_generator
 from models.networks.reach import neutral_input, reach
 from models.networks.unet import build_unet
+
+SHA256 = "0a" * 32
 
 
 def shaken(model, seed=0):
@@ -78,8 +83,8 @@ def centre(model, image):
 
 
 def test_openvino_yields_what_keras_yields(model, image, tmp_path):
-    graphs.save(graphs.describe(model), tmp_path / "network.npz")
-    graph = graphs.load(tmp_path / "network.npz")
+    graphs.save(graphs.describe(model), tmp_path / "network.npz", weights=SHA256)
+    graph = graphs.load(tmp_path / "network.npz", weights=SHA256)
     found = OpenVinoRuntime(graph).prepare((40, 24), 24, 1)(image)
     expected = centre(model, image)
     assert expected.std() > 0.01
@@ -131,14 +136,31 @@ def test_networks_that_cannot_be_described_are_named(model, reason):
 
 def test_a_damaged_description_is_refused(tmp_path):
     path = tmp_path / "network.npz"
-    graphs.save(graphs.describe(build_unet(4, width=8)), path)
+    graphs.save(graphs.describe(build_unet(4, width=8)), path, weights=SHA256)
     whole = path.read_bytes()
     for broken in (b"", whole[: len(whole) // 2], b"x" + whole[1:], whole[:-40]):
         path.write_bytes(broken)
-        with pytest.raises(ValueError, match="no description of a network"):
-            graphs.load(path)
+        with pytest.raises(ValueError, match="no description of this network"):
+            graphs.load(path, weights=SHA256)
     with pytest.raises(FileNotFoundError):
-        graphs.load(tmp_path / "none.npz")
+        graphs.load(tmp_path / "none.npz", weights=SHA256)
+
+
+def test_a_description_says_what_it_describes(tmp_path, monkeypatch):
+    graph = graphs.describe(build_unet(4, width=8))
+    path = tmp_path / "network.npz"
+    digest = graphs.save(graph, path, weights=SHA256)
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    assert graphs.save(graph, tmp_path / "again.npz", weights=SHA256) == digest
+    assert graphs.load(path, weights=SHA256, sha256=digest).reach == graph.reach
+    with pytest.raises(ValueError, match=f"network.npz has the SHA-256 {digest}, not {SHA256}"):
+        graphs.load(path, weights=SHA256, sha256=SHA256)
+    with pytest.raises(ValueError, match=f"it is of the weights {SHA256}"):
+        graphs.load(path, weights="1" * 64)
+    monkeypatch.setattr(graphs, "VERSION", graphs.VERSION + 1)
+    with pytest.raises(ValueError, match=f"version {graphs.VERSION - 1}, not {graphs.VERSION}"):
+        graphs.load(path, weights=SHA256)
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +189,44 @@ def test_both_runtimes_load_a_file_alike(weights, tmp_path):
     load_stage(weights, "unet", 4, Settings(cache=cache))
     assert [path.name for path in cache.iterdir()] == [described.name]
     assert described.stat().st_size > 1000
+
+
+def test_a_description_that_came_along_is_run_without_another(weights, tmp_path, monkeypatch):
+    path, cache = tmp_path / "network.npz", tmp_path / "cache"
+    loading.write(weights, "unet", path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    # Nobody may be asked for it.
+    monkeypatch.setattr(loading, "describe_elsewhere", None)
+    stage = load_stage(weights, "unet", 4, Settings(cache=cache), graph=GraphFile(path, digest))
+    assert not cache.exists()
+    image = np.random.default_rng(2).random((112, 112, 4), np.float32)
+    found = stage.prepare((64, 64), 1)(image.copy(), np.zeros((112, 112), bool))
+    model = build_unet(4, width=8)
+    model.load_weights(weights)
+    expected = np.asarray(model(image[None]))[0, 24:-24, 24:-24]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", ["digest", "gone", "version", "other weights", "damaged"])
+def test_a_description_that_does_not_belong_is_not_run(
+    wrong, weights, tmp_path, monkeypatch, caplog
+):
+    path = tmp_path / "network.npz"
+    other = tmp_path / "other.weights.h5"
+    shaken(build_unet(4, width=4)).save_weights(other)
+    loading.write(other if wrong == "other weights" else weights, "unet", path)
+    if wrong == "damaged":
+        path.write_bytes(path.read_bytes()[:-40])
+    digest = "0" * 64 if wrong == "digest" else hashlib.sha256(path.read_bytes()).hexdigest()
+    if wrong == "version":
+        monkeypatch.setattr(graphs, "VERSION", graphs.VERSION + 1)
+    if wrong == "gone":
+        path.unlink()
+    monkeypatch.setattr(loading, "describe_elsewhere", loading.write)
+    cache = tmp_path / "cache"
+    stage = load_stage(weights, "unet", 4, Settings(cache=cache), graph=GraphFile(path, digest))
+    assert stage.reach == 23 and len([*cache.iterdir()]) == 1
+    assert "network.npz" in caplog.text and "the network is described anew" in caplog.text
 
 
 def test_weights_of_another_network_are_refused(weights):

@@ -26,6 +26,9 @@ def small(folder: Path) -> Mapping[str, registry.Checkpoint]:
     """Return the registry whose files are those of `folder`; nothing is fetched from elsewhere."""
     entries = {}
     for name, entry in registry.registry().items():
+        if name not in FILES:
+            entries[name] = entry
+            continue
         file = folder / entry.file
         sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
         urls = (file.resolve().as_uri(),)

@@ -189,6 +189,41 @@ def test_the_mirror_goes_before_the_addresses(
     assert record.item["properties"]["skysieve:source"].startswith(base.rstrip("/"))
 
 
+def test_a_shipped_file_goes_before_the_mirror_and_needs_no_network(
+    entry: Any, places: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shipped = dataclasses.replace(
+        entry, file="tiny.weights.h5", urls=(), folder=tmp_path / "published"
+    )
+    monkeypatch.setattr(module, "registry", lambda: {"tiny": shipped})
+    (places.published / "tiny.weights.h5").write_bytes(BODY)
+    (places.mirror / "tiny.weights.h5").write_bytes(BODY)
+    monkeypatch.setenv(MIRROR, str(places.mirror))
+    task = FetchCheckpoint(name="tiny")
+    assert task.product == places.cache / f"tiny-{SHA256[:8]}.weights.h5"
+    task.run()
+    assert task.complete() and task.product.read_bytes() == BODY
+    record = read_record(task.output().record)
+    assert record is not None
+    assert record.item["properties"]["skysieve:source"] == str(shipped.shipped)
+
+
+def test_a_shipped_file_is_verified_like_any_other(
+    entry: Any, places: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    shipped = dataclasses.replace(entry, urls=(), folder=places.published)
+    monkeypatch.setattr(module, "registry", lambda: {"tiny": shipped})
+    (places.published / entry.file).write_bytes(OTHER)
+    with pytest.raises(FetchError, match="published/tiny weights.hdf5: .* expected"):
+        FetchCheckpoint(name="tiny").run()
+    assert names(places.cache) == []
+    monkeypatch.setenv(MIRROR, str(places.mirror))
+    (places.mirror / entry.file).write_bytes(BODY)
+    FetchCheckpoint(name="tiny").run()
+    assert places.file.read_bytes() == BODY
+    assert f"{places.published / entry.file} was not used" in caplog.text
+
+
 def test_a_damaged_file_in_the_mirror_is_named_and_not_published(
     entry: Any, places: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
