@@ -20,7 +20,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Reach", "neutral_input", "reach"]
+__all__ = ["Reach", "Step", "neutral_input", "reach", "steps"]
 
 _POINTWISE = {
     getattr(keras.layers, name)
@@ -66,8 +66,8 @@ class Reach:
 
 
 @dataclass(frozen=True)
-class _Step:
-    """One call of a layer; tensors are named by their identity."""
+class Step:
+    """One call of a layer; tensors are named by their identity (`id`)."""
 
     layer: Any
     inputs: tuple[int, ...]
@@ -88,9 +88,9 @@ def reach(model: keras.Model) -> Reach:
     Raises `ValueError` naming the layer where there is none: statistics over the image, a layer
     that is not known here, one that does not keep the size as multiples of its stride.
     """
-    steps = _steps(model)
-    rules = [[_rule(step.layer, axis) for axis in (0, 1)] for step in steps]
-    scales = [_scales(steps, [rule[axis] for rule in rules]) for axis in (0, 1)]
+    calls = steps(model)
+    rules = [[_rule(step.layer, axis) for axis in (0, 1)] for step in calls]
+    scales = [_scales(calls, [rule[axis] for rule in rules]) for axis in (0, 1)]
     stride = math.lcm(*(size.numerator for scale in scales for size in scale.values()))
     farthest = 0
     for axis, scale in enumerate(scales):
@@ -100,7 +100,7 @@ def reach(model: keras.Model) -> Reach:
             for place in range(int(stride / size)):
                 first = math.floor(place * size)
                 last = math.ceil((place + 1) * size) - 1
-                for index in _origins(steps, along, end, place):
+                for index in _origins(calls, along, end, place):
                     farthest = max(farthest, first - index, index - last)
     return Reach(farthest, stride)
 
@@ -116,7 +116,7 @@ def neutral_input(model: keras.Model) -> NDArray[np.float32]:
     image = model.inputs[0]
     bands = int(image.shape[-1])
     nothing = np.zeros(bands, np.float32)
-    readers = [step.layer for step in _steps(model) if id(image) in step.inputs]
+    readers = [step.layer for step in steps(model) if id(image) in step.inputs]
     if len(readers) != 1 or type(readers[0]) is not keras.layers.Conv2D:
         return nothing
     layer = readers[0]
@@ -134,12 +134,15 @@ def neutral_input(model: keras.Model) -> NDArray[np.float32]:
     return np.asarray(solved + 0.0, np.float32)
 
 
-def _steps(model: keras.Model) -> list[_Step]:
-    """Return the calls of layers that lead to the model's outputs, each after those it needs."""
+def steps(model: keras.Model) -> list[Step]:
+    """Return the calls of layers that lead to the outputs of `model`, each after those it needs.
+
+    Raises `ValueError` for a model without a graph.
+    """
     if not getattr(model, "outputs", None):
         raise ValueError(f"{model.name} has no graph: give a built functional model")
     made = {id(tensor) for tensor in model.inputs}
-    steps: list[_Step] = []
+    found: list[Step] = []
     waiting = list(model.outputs)
     while waiting:
         if id(waiting[-1]) in made:
@@ -154,16 +157,16 @@ def _steps(model: keras.Model) -> list[_Step]:
         inputs, outputs = (
             tuple(map(id, tensors)) for tensors in (node.input_tensors, node.output_tensors)
         )
-        steps.append(_Step(layer, inputs, outputs))
+        found.append(Step(layer, inputs, outputs))
         made.update(outputs)
-    return steps
+    return found
 
 
-def _scales(steps: list[_Step], rules: list[_Rule]) -> dict[int, Fraction]:
+def _scales(calls: list[Step], rules: list[_Rule]) -> dict[int, Fraction]:
     """Return for each tensor how many pixels of the model's input one of its own covers."""
     # What no step makes is an input of the model.
     scale: dict[int, Fraction] = defaultdict(lambda: Fraction(1))
-    for step, rule in zip(steps, rules, strict=True):
+    for step, rule in zip(calls, rules, strict=True):
         before = {scale[tensor] for tensor in step.inputs}
         if len(before) != 1:
             raise ValueError(f"layer {step.layer.name} joins images of different sizes")
@@ -171,11 +174,11 @@ def _scales(steps: list[_Step], rules: list[_Rule]) -> dict[int, Fraction]:
     return scale
 
 
-def _origins(steps: list[_Step], rules: list[_Rule], end: int, place: int) -> set[int]:
+def _origins(calls: list[Step], rules: list[_Rule], end: int, place: int) -> set[int]:
     """Return the indices of the model's inputs that index `place` of tensor `end` depends on."""
     needed: dict[int, set[int]] = defaultdict(set)
     needed[end].add(place)
-    for step, rule in zip(reversed(steps), reversed(rules), strict=True):
+    for step, rule in zip(reversed(calls), reversed(rules), strict=True):
         wanted = set().union(*(needed.pop(tensor, set()) for tensor in step.outputs))
         sources = {source for index in wanted for source in rule.sources(index)}
         for tensor in step.inputs:

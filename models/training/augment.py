@@ -1,0 +1,46 @@
+"""The eight symmetries of a square, applied to patches.
+
+Usage: `turned = d4(images, np.random.default_rng(1).integers(8, size=len(images)))`
+
+A satellite sees the ground from above, so that a patch turned or mirrored is as likely as it was.
+The published training drew four of the eight: its two flips shared one seed (IPL-UV/pvl8dagans,
+dagans/utils.py).
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ELEMENTS", "d4"]
+
+# The order of the group: 0-3 are quarter turns, 4-7 the same and then mirrored left to right.
+ELEMENTS = 8
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def d4(images: NDArray[Scalar], elements: NDArray[np.integer]) -> NDArray[Scalar]:
+    """Return each image turned and mirrored as its element of the group says.
+
+    `images` is `(n, size, size)` or `(n, size, size, channels)` of any dtype, `elements` `(n,)`
+    integers 0-7: `element % 4` quarter turns anticlockwise, then mirrored left to right from 4 on.
+    The result has the shape and dtype of `images`. Raises `ValueError` for images that are not
+    square, and for other elements than one of 0-7 for each image.
+    """
+    if images.ndim not in (3, 4) or images.shape[1] != images.shape[2]:
+        raise ValueError(
+            f"images of shape {images.shape} cannot be turned: expected (n, size, size) or "
+            "(n, size, size, channels); cut square patches, or train without augmentation"
+        )
+    if elements.shape != images.shape[:1] or not np.isin(elements, range(ELEMENTS)).all():
+        raise ValueError(f"expected {len(images)} elements of 0-{ELEMENTS - 1}, one for each image")
+    turned = np.empty_like(images)
+    for element in range(ELEMENTS):
+        chosen = elements == element
+        if chosen.any():
+            rotated = np.rot90(images[chosen], element % 4, axes=(1, 2))
+            turned[chosen] = rotated if element < 4 else rotated[:, :, ::-1]
+    return turned
