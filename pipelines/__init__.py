@@ -4,13 +4,18 @@ from pipelines.adapt import InferenceDA
 from pipelines.apply_mask import ApplyMask
 from pipelines.checkpoint import FetchCheckpoint
 from pipelines.cloud_masks import CloudMasks
+from pipelines.cloud_patches import CloudPatches
 from pipelines.convert import ConvertPV
 from pipelines.demo import Demo
 from pipelines.events import register
 from pipelines.masks import CloudMaskL8, CloudMaskPV, CloudMaskS2
+from pipelines.pairs import PseudoSimultaneousPairs
 from pipelines.picture import PicturePV
+from pipelines.register_weights import RegisterWeights
 from pipelines.settings import fill_in
 from pipelines.simulate import SimulateScenes
+from pipelines.train_cyclegan import TrainAllCycleGAN, TrainCycleGAN
+from pipelines.train_detection import TrainCloudDetection
 
 __all__ = [
     "ApplyMask",
@@ -18,12 +23,18 @@ __all__ = [
     "CloudMaskPV",
     "CloudMaskS2",
     "CloudMasks",
+    "CloudPatches",
     "ConvertPV",
     "Demo",
     "FetchCheckpoint",
     "InferenceDA",
     "PicturePV",
+    "PseudoSimultaneousPairs",
+    "RegisterWeights",
     "SimulateScenes",
+    "TrainAllCycleGAN",
+    "TrainCloudDetection",
+    "TrainCycleGAN",
 ]
 
 fill_in()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.training.augment import ELEMENTS, d4
 
-__all__ = ["Batch", "Samples", "batches", "ordered", "steps_of"]
+__all__ = ["Batch", "Samples", "batches", "ordered", "spread", "steps_of"]
 
 # Arrays `(n, ...)` by name: `n` samples, the same ones in each.
 Batch = Mapping[str, NDArray[np.float32]]
@@ -53,6 +53,13 @@ def steps_of(samples: int, batch_size: int, limit: int = 0) -> int:
             f"{limit} steps asked for an epoch: ask for {whole} or less"
         )
     return limit or whole
+
+
+def spread(indices: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return at most so many of the `indices`, from all over them, in their order."""
+    if len(indices) <= most:
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, most).astype(np.int64)]
 
 
 def batches(

@@ -1,6 +1,6 @@
 """Adversarial adaptation of two sensors to each other, without pairs (CycleGAN).
 
-Usage: `learner = CycleGAN(detector, Options())`, `losses = learner.step({"PV": pv, "LU": lu})`
+Usage: `CycleGAN(4, detector, Options()).step({"PV": pv, "LU": lu})` returns losses by name
 
 Mateo-Garcia et al. 2020, doi 10.1109/JSTARS.2020.3031741, after Zhu et al. 2017,
 https://arxiv.org/abs/1703.10593. What is named `pv2l8` turns Proba-V's look into that of Landsat
@@ -25,7 +25,7 @@ from models.networks.blocks import Normalisation
 from models.networks.discriminator import build_discriminator
 from models.networks.generator import build_generator
 from models.training.batches import Batch
-from models.training.device import Precision, caller, mix
+from models.training.device import Precision, caller, compiled, mix
 from models.training.losses import (
     absolute_error,
     bernoulli_divergence,
@@ -89,13 +89,17 @@ class CycleGAN:
     Reads batches of `PV` and `LU`, `(n, height, width, 4)` float32 TOA reflectance 0-1.
     """
 
-    def __init__(self, detector: keras.Model, options: Options) -> None:
+    def __init__(self, bands: int, detector: keras.Model | None, options: Options) -> None:
         """Build the networks; `detector` yields the probability of cloud and is not trained.
 
-        Initial weights follow from Keras's seed (`keras.utils.set_random_seed`).
+        It may be None where the weight of `segmentation` is 0. Initial weights follow from Keras's
+        seed (`keras.utils.set_random_seed`). Raises `ValueError` for a detector that is missing or
+        of other bands.
         """
+        if options.segmentation and (detector is None or detector.input_shape[-1] != bands):
+            reads = "none" if detector is None else f"one of {detector.input_shape[-1]} bands"
+            raise ValueError(f"expected a detector of clouds in {bands} bands, not {reads}")
         self.options = options
-        bands = int(detector.input_shape[-1])
         self._detector = detector
         generators = {
             name: build_generator(bands, width=options.width, normalisation=options.normalisation)
@@ -106,7 +110,7 @@ class CycleGAN:
             for name in ("discl8", "discpv")
         }
         self.networks: Mapping[str, keras.Model] = {**generators, **judges}
-        for network in (*self.networks.values(), detector):
+        for network in (*self.networks.values(), *([detector] if detector else [])):
             mix(network, options.precision)
         self._call = caller(options.precision)
         self._optimizers = {
@@ -116,6 +120,7 @@ class CycleGAN:
         for group, optimizer in self._optimizers.items():
             optimizer.build(self._trained(group))
         self._update = tf.function(self._step, autograph=False)
+        self._predict = {name: compiled(self._call, model) for name, model in generators.items()}
 
     @property
     def variables(self) -> Sequence[keras.Variable]:
@@ -239,12 +244,12 @@ class CycleGAN:
 
     def _adapt(self, batch: Batch) -> dict[str, NDArray[np.float32]]:
         """Return images, their adaptations and what comes back, as inference makes them."""
-        there, back = self.networks["genpv2l8"], self.networks["genl82pv"]
-        pv, lu = np.asarray(batch["PV"]), np.asarray(batch["LU"])
-        as_l8, as_pv = _predicted(there, pv), _predicted(back, lu)
+        to_l8, to_pv = self._predict["genpv2l8"], self._predict["genl82pv"]
+        pv, lu = batch["PV"], batch["LU"]
+        as_l8, as_pv = to_l8(pv), to_pv(lu)
         return {
-            "PV": pv, "adapted": as_l8, "PV cycled": _predicted(back, as_l8),
-            "LU": lu, "LU adapted": as_pv, "LU cycled": _predicted(there, as_pv),
+            "PV": pv, "adapted": as_l8, "PV cycled": to_pv(as_l8),
+            "LU": lu, "LU adapted": as_pv, "LU cycled": to_l8(as_pv),
         }  # fmt: skip
 
     def _kept(self, made: Mapping[str, NDArray[np.float32]]) -> dict[str, float]:
@@ -280,10 +285,6 @@ def gradient_penalty(mode: PenaltyMode, judge: keras.Model, images: tf.Tensor) -
         chosen = tf.reduce_mean(each) if mode == "meschederreal" else tf.reduce_sum(each)
     gradient = tape.gradient(chosen, images)
     return tf.reduce_mean(tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3]))
-
-
-def _predicted(network: keras.Model, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(keras.ops.convert_to_numpy(network(images, training=False)), np.float32)
 
 
 def _colours(images: NDArray[np.float32]) -> NDArray[np.float32]:

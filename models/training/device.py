@@ -5,11 +5,14 @@ Usage: `precision = prepare(seed=123, precision="auto")`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["Call", "Precision", "caller", "mix", "prepare"]
+__all__ = ["Call", "Precision", "caller", "compiled", "mix", "prepare"]
 
 Precision = Literal["f32", "mixed"]
 
@@ -66,3 +69,13 @@ def caller(precision: Precision) -> Call:
         return keras.ops.cast(model(images, training=training), "float32")
 
     return call
+
+
+def compiled(
+    call: Call, model: keras.Model
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Return the forward pass of `model` without training, from arrays to arrays, compiled."""
+    import tensorflow as tf
+
+    run = tf.function(lambda images: call(model, images, training=False), autograph=False)
+    return lambda images: np.asarray(run(tf.convert_to_tensor(images)), np.float32)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.metrics.confusion import Confusion
 from models.training.batches import Batch
-from models.training.device import Precision, caller, mix
+from models.training.device import Precision, caller, compiled, mix
 from models.training.losses import weighted_crossentropy
 
 __all__ = ["Options", "Segmentation", "class_weights"]
@@ -79,6 +79,7 @@ class Segmentation:
         self._optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self._optimizer.build(network.trainable_variables)
         self._update = tf.function(self._step, autograph=False)
+        self._predict = compiled(self._call, network)
 
     @property
     def variables(self) -> Sequence[keras.Variable]:
@@ -146,8 +147,7 @@ class Segmentation:
         return keras.ops.where(keras.ops.less(cloud, 0), 0.0, weight)
 
     def _logits(self, batch: Batch) -> NDArray[np.float32]:
-        found = self._network(np.asarray(batch["image"]), training=False)
-        return np.asarray(keras.ops.convert_to_numpy(found), np.float32)[..., 0]
+        return self._predict(batch["image"])[..., 0]
 
 
 def class_weights(clouds: float) -> tuple[float, float]:

@@ -22,7 +22,7 @@ from pipelines.inference import Weights, load_network
 from pipelines.masks import CloudMaskPV
 from pipelines.product import OutputError
 from pipelines.product.record import read_record
-from pipelines.register import RegisterWeights
+from pipelines.register_weights import RegisterWeights
 from pipelines.weights import WeightsParameter, weights_file, weights_graph, weights_title
 
 CARD = "# `net`: a test\n\n| file | `net.h5` |\n\nluigi FetchCheckpoint --name net\n"
@@ -300,7 +300,7 @@ def test_a_cache_that_cannot_be_made_names_its_settings(train: Train, cache: Pat
 def test_the_command(train: Train, command: Any, cache: Path, small: Any, tmp_path: Path) -> None:
     # In processes of their own, Keras included.
     path = train()
-    arguments = ["luigi", "--module", "pipelines.register", "RegisterWeights", "--name"]
+    arguments = ["luigi", "--module", "pipelines.register_weights", "RegisterWeights", "--name"]
     done = command(*arguments, "mine", "--weights", path)
     assert done.returncode == 0, done.stderr
     assert (cache / "registered/mine/mine.npz").is_file()

@@ -1,0 +1,323 @@
+"""Data, trainings, scores and tables that the experiments share.
+
+Usage: `scenes = simulated(work, each=16, size=1024)`, `train_detector(work, patches, "clouds", run)`
+
+Every task runs in a process of its own, which keeps TensorFlow's memory apart; its product stays in
+WORK, and a second run of a script takes what is there.
+"""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from models.inference.network import Network
+
+SURFACES = ("mixed", "crop", "forest", "desert", "urban", "mountain", "snow", "coast", "water")
+# Seeds of the first scene, and between the first ones of two surfaces.
+FIRST, STEP = 1000, 16
+# What finds the surface in a scene's path.
+STRATA = r"scene\d+_\d+_([a-z]+)_"
+MODULES = {
+    "SimulateScenes": "pipelines.simulate",
+    "CloudPatches": "pipelines.cloud_patches",
+    "TrainCloudDetection": "pipelines.train_detection",
+    "TrainCycleGAN": "pipelines.train_cyclegan",
+}
+# Bins of a probability; a threshold is a multiple of their width.
+BINS = 100
+CLASSES = ("clear", "thin", "thick")
+
+
+@dataclass(frozen=True)
+class SimulatedScene:
+    """A scene of `SimulateScenes` and its surface."""
+
+    folder: Path
+    surface: str
+
+    @property
+    def landsat(self) -> Path:
+        """The folder of the Landsat product."""
+        (found,) = (self.folder / "landsat").iterdir()
+        return found
+
+    @property
+    def name(self) -> str:
+        """The name of the Landsat product, by which patches know their scene."""
+        return self.landsat.name
+
+
+@dataclass(frozen=True)
+class Run:
+    """Sizes of a training: `epochs` of `steps` updates, each of `batch` patches."""
+
+    epochs: int
+    steps: int
+    batch: int = 16
+    width: int = 32
+    seed: int = 1
+    lr: float = 1e-3
+
+    def options(self) -> dict[str, Any]:
+        """Return what the tasks call these, but for the width."""
+        return {
+            "epochs": self.epochs, "steps_per_epoch": self.steps, "batch_size": self.batch,
+            "seed": self.seed, "lr": self.lr,
+        }  # fmt: skip
+
+    def columns(self) -> dict[str, Any]:
+        """Return what each row of a table says of a training."""
+        return {"steps": self.epochs * self.steps, "batch": self.batch, "width": self.width,
+                "seed": self.seed}  # fmt: skip
+
+
+def product(work: Path, family: str, **options: Any) -> Path:
+    """Return the product of a task, made in a process of its own where it is not there.
+
+    Its output goes to `WORK/logs`. Raises `RuntimeError` with the end of it where the task fails.
+    """
+    import importlib
+
+    task = getattr(importlib.import_module(MODULES[family]), family)
+    given = {name: str(value).lower() if isinstance(value, bool) else str(value)
+             for name, value in options.items()}  # fmt: skip
+    target: Path = task.from_str_params(given).product
+    command = [str(Path(sys.executable).parent / "luigi"), "--module", MODULES[family], family]
+    for name, value in given.items():
+        command += [f"--{name.replace('_', '-')}", value]
+    log = work / "logs" / f"{target.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    with log.open("w") as out:
+        done = subprocess.run(
+            command, stdout=out, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[1]
+        )
+    if done.returncode:
+        raise RuntimeError(f"{family} failed; the end of {log}:\n{log.read_text()[-3000:]}")
+    note(f"{family} {target.name}: {time.perf_counter() - start:.0f} s")
+    return target
+
+
+def note(text: str) -> None:
+    """Say on stderr how far the script is; stdout is for the tables."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def simulated(work: Path, each: int, size: int) -> list[SimulatedScene]:
+    """Return `each` labelled scenes of each surface, those made that are missing."""
+    scenes = []
+    for index, surface in enumerate(SURFACES):
+        for seed in range(FIRST + STEP * index, FIRST + STEP * index + each):
+            folder = work / "sim" / f"scene{seed}_{size}_{surface}_biome_full"
+            if not folder.is_dir():
+                product(
+                    work, "SimulateScenes", outfolder=work / "sim", seed=seed, size=size,
+                    surface=surface, labels="biome", fill_border=False,
+                )  # fmt: skip
+            scenes.append(SimulatedScene(folder, surface))
+    return scenes
+
+
+def cloud_patches(
+    work: Path, name: str, scenes: Iterable[SimulatedScene], bands: str, **options: Any
+) -> Path:
+    """Return the patches of scenes; the surface is their stratum."""
+    listed = work / f"{name}.txt"
+    text = "".join(f"{scene.landsat}\n" for scene in scenes)
+    if not listed.exists() or listed.read_text() != text:
+        listed.write_text(text)
+    return product(
+        work, "CloudPatches", scenes=listed, name=name, bands=bands, strata=STRATA,
+        outfolder=work / "patches", converted=work / "converted", **options,
+    )  # fmt: skip
+
+
+def train_detector(work: Path, patches: Path, name: str, run: Run, decay: float) -> Path:
+    """Return the weights of a detector trained on `patches`."""
+    folder = product(
+        work, "TrainCloudDetection", dataset=patches, folder=work / "trained", name=name,
+        width=run.width, lr_decay=decay, **run.options(),
+    )  # fmt: skip
+    return folder / f"{name}.weights.h5"
+
+
+def splits(patches: Path, array: str = "image") -> dict[str, list[str]]:
+    """Return the names of the scenes of each split: train, validation and test."""
+    from scenes.patches import Split, open_patches
+
+    with open_patches(patches, (array,)) as opened:
+        if opened.scenes is None:
+            raise ValueError(f"{patches} has no scenes: make it with CloudPatches")
+        table = opened.scenes
+        return {
+            split.name.lower(): sorted(table["name"][table["split"] == split]) for split in Split
+        }
+
+
+def network(*weights: tuple[Path | str, str, int]) -> Network:
+    """Return networks in a row: weights by path or registered name, architecture and bands."""
+    from pipelines.inference import Weights, load_network
+
+    return load_network([Weights(str(path), kind, bands) for path, kind, bands in weights],  # type: ignore[arg-type]
+                        _no_source)  # fmt: skip
+
+
+def _no_source() -> Any:
+    raise ValueError("a network that takes statistics over a scene is not part of the experiments")
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """An image as rows, `(height, width, bands)` float32; NaN is invalid."""
+
+    image: NDArray[np.float32]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def read(self, rows: Any, out: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Copy rows; see `models.inference.tiling.RowSource`."""
+        import numpy as np
+
+        out[...] = self.image[rows.start : rows.stop]
+        return np.asarray(~np.isfinite(out).all(axis=-1))
+
+
+def predicted(
+    used: Network, image: NDArray[np.float32], *, centred: bool = False
+) -> NDArray[np.float32]:
+    """Return what networks yield, `(height, width, outputs)`, as the tasks of this project do.
+
+    `centred` as the tasks for Landsat have it; NaN where a pixel is invalid.
+    """
+    import numpy as np
+
+    from models.inference.tiling import predict
+    from pipelines.masked_scene import centred_origin
+
+    found = np.empty((*image.shape[:2], used.outputs), np.float32)
+
+    def sink(rows: Any, part: Any, _: Any) -> None:
+        found[rows.start : rows.stop] = part
+
+    origin = centred_origin((image.shape[0], image.shape[1])) if centred else (0, 0)
+    predict(InMemory(image), used, sink, origin=origin)
+    return found
+
+
+def read_rows(source: Any) -> NDArray[np.float32]:
+    """Return a whole scene of `pipelines.scene_rows`, NaN where it is invalid."""
+    import numpy as np
+
+    from scenes.grid import Rows
+
+    image = np.empty((*source.shape, len(source.bands)), np.float32)
+    invalid = source.read(Rows(0, source.shape[0]), image)
+    image[invalid] = np.nan
+    return image
+
+
+def histogram(
+    classes: NDArray[np.integer[Any]], probability: NDArray[np.floating[Any]]
+) -> NDArray[np.int64]:
+    """Return counts of pixels by `CLASSES` and by bin of the probability, `(3, BINS)`.
+
+    `classes` is 0, 1, 2, or -1 where a pixel is not scored; `probability` is 0-1. A pixel is in bin
+    k if its probability is at least `k / BINS` as float32, and in no later one.
+    """
+    import numpy as np
+
+    scored = classes >= 0
+    edges = (np.arange(1, BINS) / BINS).astype(np.float32)
+    place = np.searchsorted(edges, probability[scored].astype(np.float32), side="right")
+    joint = classes[scored].astype(np.int64) * BINS + place
+    return np.bincount(joint, minlength=len(CLASSES) * BINS).reshape(len(CLASSES), BINS)
+
+
+def row(counts: NDArray[np.int64], threshold: float = 0.5) -> tuple[int, ...]:
+    """Return `(tp, fp, fn, tn, thin found, thin, thick found, thick)` of a histogram."""
+    found = counts[:, round(threshold * BINS) :].sum(axis=1)
+    total = counts.sum(axis=1)
+    tp, cloud = int(found[1:].sum()), int(total[1:].sum())
+    fp = int(found[0])
+    return (tp, fp, cloud - tp, int(total[0]) - fp, int(found[1]), int(total[1]), int(found[2]),
+            int(total[2]))  # fmt: skip
+
+
+def balanced_accuracy(values: Sequence[Any]) -> float:
+    """Return that of a row that begins with tp, fp, fn, tn; NaN where a class is missing."""
+    tp, fp, fn, tn = values[:4]
+    return (tp / (tp + fn) + tn / (tn + fp)) / 2 if tp + fn and tn + fp else float("nan")
+
+
+def errors(values: Sequence[Any]) -> int:
+    """Return the omissions and false alarms of a row that begins with tp, fp, fn, tn."""
+    return int(values[1] + values[2])
+
+
+def scores(rows: Mapping[str, Sequence[int]], strata: Mapping[str, str]) -> dict[str, Any]:
+    """Return a table's cells of the rows of scenes by name, summed, BA with its interval."""
+    from models.metrics.confusion import Confusion
+    from models.metrics.intervals import interval
+
+    sums = [sum(column) for column in zip(*rows.values(), strict=True)]
+    counts = Confusion(*sums[:4])
+    return {
+        "scenes": len(rows),
+        "cloud": counts.prevalence,
+        "balanced accuracy": interval(balanced_accuracy, rows, strata=usable(strata, rows)),
+        "recall thick": ratio(sums[6], sums[7]),
+        "recall thin": ratio(sums[4], sums[5]),
+        "F1": counts.f1,
+        "false alarms": counts.false_alarm_rate,
+        "errors": errors(sums) / counts.scored,
+    }
+
+
+def usable(strata: Mapping[str, str], rows: Mapping[str, Any]) -> Mapping[str, str] | None:
+    """Return the strata of these scenes, None where each has one scene only."""
+    names = [strata[name] for name in rows]
+    return {name: strata[name] for name in rows} if len(set(names)) < len(names) else None
+
+
+def ratio(part: float, whole: float) -> float:
+    """Return `part / whole`, NaN where that is undefined."""
+    return part / whole if whole else float("nan")
+
+
+def report(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as a Markdown table under a title, and write them to `path` as CSV."""
+    columns = list(dict.fromkeys(name for each in rows for name in each))
+    print(f"\n### {title}\n")
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    for each in rows:
+        print(f"| {' | '.join(cell(each.get(name, '')) for name in columns)} |", flush=True)
+    with path.open("w", newline="") as out:
+        writer = csv.DictWriter(out, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def cell(value: Any) -> str:
+    """Return a number with as many digits as say something, anything else as text."""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return str(value)
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """Return a frozen dataclass as columns."""
+    return asdict(value)

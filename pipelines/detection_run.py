@@ -1,0 +1,157 @@
+"""The training of a detector of clouds: its data, its network, its scores and its card. No Luigi.
+
+Usage: `samples, bands = some_bands(patches, "B2,B3,B4,B5")`
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.networks.reach import reach
+from models.networks.unet import build_unet
+from models.training.batches import Samples, ordered, spread
+from models.training.history import History
+from models.training.samples import SomeBands, look
+from models.training.segmentation import Segmentation
+from models.weights.card import ModelCard
+from pipelines.training_card import CITATIONS, HOUSE, LICENCE, described, training_run
+from scenes.patches import PatchSet, Split
+
+if TYPE_CHECKING:
+    import keras
+
+    from pipelines.train_detection import TrainCloudDetection
+
+__all__ = ["card", "detector", "evaluate", "some_bands"]
+
+# Patches of the training data that scores are computed of, from all over it.
+_SCORED = 1024
+# A network of this family halves images twice.
+_STRIDE = 4
+# Names of bands by sensor: those that Landsat and Sentinel-2 share in what they see.
+_SENTINEL2 = {"B2": "B2", "B3": "B3", "B4": "B4", "B5": "B8", "B6": "B11", "B7": "B12"}
+_FORMULAS = {
+    "loss": "cross-entropy, both classes weighted alike if balanced",
+    "balanced_accuracy": "1/2 (recall + specificity), over pixels",
+    "recall": "TP / (TP + FN) of cloud, its producer's accuracy",
+    "f1": "2 TP / (2 TP + FP + FN) of cloud",
+}
+
+
+def some_bands(patches: PatchSet, chosen: str) -> tuple[Samples, tuple[str, ...]]:
+    """Return samples with the bands `chosen` ("B2,B3"; "" for all), and these bands' names.
+
+    Raises `ValueError` for bands that the data have not, for labels of another shape than the
+    images', and for patches that the network cannot take.
+    """
+    *size, count = patches.shapes["image"]
+    if len(size) != 2 or patches.shapes["cloud"] != tuple(size) or any(n % _STRIDE for n in size):
+        raise ValueError(
+            f"{patches.path} has images {patches.shapes['image']} and labels "
+            f"{patches.shapes['cloud']}: expected (height, width, bands) and (height, width), both "
+            f"multiples of {_STRIDE}; cut patches of another --size"
+        )
+    there = patches.bands or tuple(str(number) for number in range(1, count + 1))
+    wanted = tuple(part.strip() for part in chosen.split(",")) if chosen else there
+    missing = [band for band in wanted if band not in there]
+    if missing or len(set(wanted)) != len(wanted):
+        raise ValueError(
+            f"{patches.path} has the bands {', '.join(there)}: give each of --bands once and from "
+            f"these, not {chosen!r}"
+        )
+    if wanted == there:
+        return patches, there
+    return SomeBands(patches, tuple(map(there.index, wanted))), wanted
+
+
+def detector(
+    samples: Samples, training: NDArray[np.int64], bands: int, width: int, seed: int
+) -> tuple[keras.Model, float]:
+    """Return a new network that yields logits, and the share of cloud in the training samples.
+
+    Its first layer takes mean and standard deviation of the training data away. Raises what
+    `models.training.samples.look` raises.
+    """
+    seen = look(samples, training, seed=seed)
+    network = build_unet(
+        bands,
+        width=width,
+        offset=seen.mean,
+        scale=[1 / spread for spread in seen.std],
+        final_activation=None,
+    )
+    return network, seen.clouds
+
+
+def evaluate(
+    learner: Segmentation, samples: Samples, patches: PatchSet, batch_size: int
+) -> dict[str, dict[str, float | None]]:
+    """Return the scores by metric and split; of training, those of a part of the patches."""
+    scores: dict[str, dict[str, float | None]] = {}
+    splits = {"training": Split.TRAIN, "validation": Split.VALIDATION, "test": Split.TEST}
+    for name, split in splits.items():
+        chosen = patches.where(split)
+        if split == Split.TRAIN:
+            chosen = spread(chosen, _SCORED)
+        if not len(chosen):
+            continue
+        with closing(ordered(samples, chosen, batch_size)) as batches:
+            for metric, value in learner.evaluate(batches).items():
+                scores.setdefault(metric, {})[name] = value if math.isfinite(value) else None
+    return scores
+
+
+def card(
+    task: TrainCloudDetection,
+    patches: PatchSet,
+    bands: tuple[str, ...],
+    history: History,
+    precision: str,
+    scores: Mapping[str, Mapping[str, float | None]],
+    network: keras.Model,
+) -> ModelCard:
+    """Return the model card of a detector."""
+    doi, citation = CITATIONS["detection"]
+    test = scores["balanced_accuracy"].get("test")
+    accuracy = (
+        f"balanced accuracy {test:.3f} on held-out scenes of its own data"
+        if test is not None
+        else "not measured: its data have no test scenes"
+    )
+    return ModelCard(
+        title=f"clouds in {', '.join(bands)}",
+        summary="A U-Net that gives each pixel a probability of cloud.",
+        bands=_by_sensor(bands),
+        units="TOA reflectance, 0-1",
+        reach=reach(network).pixels,
+        output="probability of cloud, 0-1, for each pixel; two classes: clear, cloud",
+        classes="The probability of cloud, 0-1; from 0.5 on a pixel counts as cloud. Thin cloud "
+        "counts as cloud as far as its labels say so; shadow, snow and water are clear.",
+        made_by=f"`TrainCloudDetection` of {HOUSE}",
+        training=training_run(task, patches, history, precision),
+        trained_on=described(task, patches),
+        metrics=scores,
+        accuracy=accuracy,
+        limits="Scores are those of held-out scenes of the same data, and say nothing of others. "
+        "Trained on simulated scenes, it is for trials and demonstrations: on real scenes the "
+        "published weights are the better choice.",
+        licence=LICENCE,
+        doi=doi,
+        citation=citation,
+        formulas=_FORMULAS,
+    )
+
+
+def _by_sensor(bands: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return what the bands are called by the sensors that have them."""
+    if set(bands) <= set(_SENTINEL2):
+        return {"landsat": bands, "sentinel2": tuple(_SENTINEL2[band] for band in bands)}
+    if set(bands) <= {"BLUE", "RED", "NIR", "SWIR"}:
+        return {"probav": bands}
+    return {"data": bands}

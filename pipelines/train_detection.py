@@ -1,0 +1,83 @@
+"""`TrainCloudDetection`: a network that finds clouds, from labelled patches of any sensor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import luigi
+
+from pipelines.product import Description, ProductTarget, Progress
+from pipelines.training import TrainingTask
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+
+class TrainCloudDetection(TrainingTask):
+    """Train a U-Net on the patches that `CloudPatches` makes."""
+
+    algorithm_version = 1
+    located = ("folder", "dataset")
+
+    dataset: str = luigi.Parameter(description="file of labelled patches, made by CloudPatches")
+    name: str = luigi.Parameter(
+        default="cloud_detection", description="name of the network, its files and its folder"
+    )
+    bands: str = luigi.Parameter(
+        default="",
+        description="bands that the network reads, such as B2,B3; default: all there are",
+    )
+    width: int = luigi.IntParameter(default=32, description="filters of the first level")
+    batch_size: int = luigi.IntParameter(default=16, description="patches of a step")
+    lr: float = luigi.FloatParameter(default=1e-3, description="rate of learning")
+    lr_decay: float = luigi.FloatParameter(
+        default=1.0, description="factor on the rate of learning from epoch to epoch"
+    )
+    weight_decay: float = luigi.FloatParameter(
+        default=1e-4, description="decay of the weights of convolutions (AdamW)"
+    )
+    balanced: bool = luigi.BoolParameter(
+        default=True,
+        parsing=luigi.BoolParameter.EXPLICIT_PARSING,
+        description="cloud and clear count alike in the loss, however rare one is",
+    )
+    patience: int = luigi.IntParameter(
+        default=0, description="epochs without a lower loss of validation until it ends; 0: never"
+    )
+
+    def output(self) -> ProductTarget:
+        """`<folder>/<name>/`."""
+        if Path(self.name).name != self.name:
+            raise ValueError(f"expected a name of letters, digits, _ and -, not {self.name!r}")
+        return ProductTarget(Path(self.folder) / self.name)
+
+    def patches(self) -> Path:
+        """Return the file given."""
+        return Path(self.dataset)
+
+    def make(self, work: Path, progress: Progress) -> Description:
+        """Train, keep the weights of the best epoch, and say how good they are."""
+        from models.training.device import prepare
+        from models.training.segmentation import Options, Segmentation
+        from pipelines.detection_run import card, detector, evaluate, some_bands
+        from pipelines.trained import Trained
+        from scenes.patches import Split, open_patches
+
+        precision = prepare(self.seed, cast("Literal['auto', 'f32', 'mixed']", self.precision))
+        with open_patches(self.patches(), ("image", "cloud")) as patches:
+            samples, bands = some_bands(patches, self.bands)
+            training = patches.where(Split.TRAIN)
+            network, clouds = detector(samples, training, len(bands), self.width, self.seed)
+            steps = self.steps_per_epoch or max(1, len(training) // self.batch_size)
+            options = Options(
+                self.lr, self.lr_decay, steps, self.weight_decay, self.balanced, precision
+            )
+            learner = Segmentation(network, options, clouds)
+            monitor = "loss" if len(patches.where(Split.VALIDATION)) else ""
+            plan = self.plan(monitor=monitor, patience=self.patience if monitor else 0)
+            history = self.train(learner, samples, patches, plan, progress)
+            progress(0.96, "evaluating")
+            scores = evaluate(learner, samples, patches, self.batch_size)
+            made = card(self, patches, bands, history, precision, scores, network)
+        return self.write(work, [Trained(self.name, network, "unet")], {self.name: made}, history)
