@@ -1,6 +1,7 @@
-"""Data, trainings, scores and tables that the experiments share.
+"""Data, trainings and networks that the experiments share.
 
-Usage: `scenes = simulated(work, each=16, size=1024)`, `train_detector(work, patches, "clouds", run)`
+Usage: `scenes = simulated(work, each=16, size=1024)`,
+`weights = train_detector(work, patches, "clouds", Run(5, 200))`
 
 Every task runs in a process of its own, which keeps TensorFlow's memory apart; its product stays in
 WORK, and a second run of a script takes what is there.
@@ -8,12 +9,11 @@ WORK, and a second run of a script takes what is there.
 
 from __future__ import annotations
 
-import csv
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from models.inference.network import Network
 
 SURFACES = ("mixed", "crop", "forest", "desert", "urban", "mountain", "snow", "coast", "water")
+LANDSAT = {"rgbi": ("B2", "B3", "B4", "B5"), "rgbiswir": ("B2", "B3", "B4", "B5", "B6", "B7")}
 # Seeds of the first scene, and between the first ones of two surfaces.
 FIRST, STEP = 1000, 16
 # What finds the surface in a scene's path.
@@ -34,9 +35,8 @@ MODULES = {
     "TrainCloudDetection": "pipelines.train_detection",
     "TrainCycleGAN": "pipelines.train_cyclegan",
 }
-# Bins of a probability; a threshold is a multiple of their width.
-BINS = 100
-CLASSES = ("clear", "thin", "thick")
+# Factor on the rate of learning of detectors from epoch to epoch.
+DECAY = 0.7
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Run:
     steps: int
     batch: int = 16
     width: int = 32
-    seed: int = 1
+    seed: int = 123
     lr: float = 1e-3
 
     def options(self) -> dict[str, Any]:
@@ -80,6 +80,15 @@ class Run:
         """Return what each row of a table says of a training."""
         return {"steps": self.epochs * self.steps, "batch": self.batch, "width": self.width,
                 "seed": self.seed}  # fmt: skip
+
+
+# How the detector of Proba-V is trained in full.
+PROBAV_RUN = Run(8, 100)
+# What the model cards say of the data.
+ABOUT = (
+    "simulated Landsat-8 scenes of nine kinds of landscape (SimulateScenes), "
+    "1024 x 1024 pixels each"
+)
 
 
 def product(work: Path, family: str, **options: Any) -> Path:
@@ -143,13 +152,24 @@ def cloud_patches(
     )  # fmt: skip
 
 
-def train_detector(work: Path, patches: Path, name: str, run: Run, decay: float) -> Path:
-    """Return the weights of a detector trained on `patches`."""
+def train_detector(work: Path, patches: Path, name: str, run: Run, bands: str = "") -> Path:
+    """Return the weights of a detector trained on `patches`, some bands of it or all."""
     folder = product(
         work, "TrainCloudDetection", dataset=patches, folder=work / "trained", name=name,
-        width=run.width, lr_decay=decay, **run.options(),
+        bands=bands, width=run.width, lr_decay=DECAY, about=ABOUT, **run.options(),
     )  # fmt: skip
     return folder / f"{name}.weights.h5"
+
+
+def probav_detector(work: Path, scenes: Sequence[SimulatedScene], run: Run) -> Path:
+    """Return the weights of a detector trained on scenes that were converted to Proba-V, 100 m."""
+    patches = probav_patches(work, scenes)
+    return train_detector(work, patches, "simulated_probav", run)
+
+
+def probav_patches(work: Path, scenes: Sequence[SimulatedScene]) -> Path:
+    """Return the patches of scenes that were converted to Proba-V at 100 m."""
+    return cloud_patches(work, "all", scenes, "probav", resolution="100M", size=64, stride=64)
 
 
 def splits(patches: Path, array: str = "image") -> dict[str, list[str]]:
@@ -168,9 +188,16 @@ def splits(patches: Path, array: str = "image") -> dict[str, list[str]]:
 def network(*weights: tuple[Path | str, str, int]) -> Network:
     """Return networks in a row: weights by path or registered name, architecture and bands."""
     from pipelines.inference import Weights, load_network
+    from pipelines.weights import WeightsParameter, weights_requirement
 
-    return load_network([Weights(str(path), kind, bands) for path, kind, bands in weights],  # type: ignore[arg-type]
-                        _no_source)  # fmt: skip
+    used = []
+    for path, kind, bands in weights:
+        value = str(WeightsParameter().parse(str(path)))
+        for task in weights_requirement(value).values():
+            if not task.complete():
+                task.run()
+        used.append(Weights(value, kind, bands))  # type: ignore[arg-type]
+    return load_network(used, _no_source)
 
 
 def _no_source() -> Any:
@@ -228,96 +255,3 @@ def read_rows(source: Any) -> NDArray[np.float32]:
     invalid = source.read(Rows(0, source.shape[0]), image)
     image[invalid] = np.nan
     return image
-
-
-def histogram(
-    classes: NDArray[np.integer[Any]], probability: NDArray[np.floating[Any]]
-) -> NDArray[np.int64]:
-    """Return counts of pixels by `CLASSES` and by bin of the probability, `(3, BINS)`.
-
-    `classes` is 0, 1, 2, or -1 where a pixel is not scored; `probability` is 0-1. A pixel is in bin
-    k if its probability is at least `k / BINS` as float32, and in no later one.
-    """
-    import numpy as np
-
-    scored = classes >= 0
-    edges = (np.arange(1, BINS) / BINS).astype(np.float32)
-    place = np.searchsorted(edges, probability[scored].astype(np.float32), side="right")
-    joint = classes[scored].astype(np.int64) * BINS + place
-    return np.bincount(joint, minlength=len(CLASSES) * BINS).reshape(len(CLASSES), BINS)
-
-
-def row(counts: NDArray[np.int64], threshold: float = 0.5) -> tuple[int, ...]:
-    """Return `(tp, fp, fn, tn, thin found, thin, thick found, thick)` of a histogram."""
-    found = counts[:, round(threshold * BINS) :].sum(axis=1)
-    total = counts.sum(axis=1)
-    tp, cloud = int(found[1:].sum()), int(total[1:].sum())
-    fp = int(found[0])
-    return (tp, fp, cloud - tp, int(total[0]) - fp, int(found[1]), int(total[1]), int(found[2]),
-            int(total[2]))  # fmt: skip
-
-
-def balanced_accuracy(values: Sequence[Any]) -> float:
-    """Return that of a row that begins with tp, fp, fn, tn; NaN where a class is missing."""
-    tp, fp, fn, tn = values[:4]
-    return (tp / (tp + fn) + tn / (tn + fp)) / 2 if tp + fn and tn + fp else float("nan")
-
-
-def errors(values: Sequence[Any]) -> int:
-    """Return the omissions and false alarms of a row that begins with tp, fp, fn, tn."""
-    return int(values[1] + values[2])
-
-
-def scores(rows: Mapping[str, Sequence[int]], strata: Mapping[str, str]) -> dict[str, Any]:
-    """Return a table's cells of the rows of scenes by name, summed, BA with its interval."""
-    from models.metrics.confusion import Confusion
-    from models.metrics.intervals import interval
-
-    sums = [sum(column) for column in zip(*rows.values(), strict=True)]
-    counts = Confusion(*sums[:4])
-    return {
-        "scenes": len(rows),
-        "cloud": counts.prevalence,
-        "balanced accuracy": interval(balanced_accuracy, rows, strata=usable(strata, rows)),
-        "recall thick": ratio(sums[6], sums[7]),
-        "recall thin": ratio(sums[4], sums[5]),
-        "F1": counts.f1,
-        "false alarms": counts.false_alarm_rate,
-        "errors": errors(sums) / counts.scored,
-    }
-
-
-def usable(strata: Mapping[str, str], rows: Mapping[str, Any]) -> Mapping[str, str] | None:
-    """Return the strata of these scenes, None where each has one scene only."""
-    names = [strata[name] for name in rows]
-    return {name: strata[name] for name in rows} if len(set(names)) < len(names) else None
-
-
-def ratio(part: float, whole: float) -> float:
-    """Return `part / whole`, NaN where that is undefined."""
-    return part / whole if whole else float("nan")
-
-
-def report(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows as a Markdown table under a title, and write them to `path` as CSV."""
-    columns = list(dict.fromkeys(name for each in rows for name in each))
-    print(f"\n### {title}\n")
-    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
-    for each in rows:
-        print(f"| {' | '.join(cell(each.get(name, '')) for name in columns)} |", flush=True)
-    with path.open("w", newline="") as out:
-        writer = csv.DictWriter(out, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def cell(value: Any) -> str:
-    """Return a number with as many digits as say something, anything else as text."""
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return str(value)
-
-
-def plain(value: Any) -> dict[str, Any]:
-    """Return a frozen dataclass as columns."""
-    return asdict(value)

@@ -10,7 +10,7 @@ from pipelines.demo import Demo
 from pipelines.events import register
 from pipelines.masks import CloudMaskL8, CloudMaskPV, CloudMaskS2
 from pipelines.pairs import PseudoSimultaneousPairs
-from pipelines.picture import PicturePV
+from pipelines.picture import PictureDA, PicturePV
 from pipelines.register_weights import RegisterWeights
 from pipelines.settings import fill_in
 from pipelines.simulate import SimulateScenes
@@ -28,6 +28,7 @@ __all__ = [
     "Demo",
     "FetchCheckpoint",
     "InferenceDA",
+    "PictureDA",
     "PicturePV",
     "PseudoSimultaneousPairs",
     "RegisterWeights",

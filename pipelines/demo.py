@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import luigi
 
-from pipelines.picture import PicturePV
+from pipelines.adapt import InferenceDA
+from pipelines.pairs import PseudoSimultaneousPairs
+from pipelines.picture import PictureDA, PicturePV
 from pipelines.simulate import SimulateScenes
+from pipelines.train_cyclegan import TrainCycleGAN
+
+# A detector that came with skysieve: nothing is fetched.
+_DETECTOR = "simulated_probav"
 
 
 class Demo(luigi.Task):
-    """Simulate a scene, convert it to Proba-V, and draw both."""
+    """Simulate, convert, pair, train an adaptation for a minute, apply it, and draw it all."""
 
     outfolder: str = luigi.Parameter(default="demo", description="folder of the products")
     seed: int = luigi.IntParameter(default=14, description="what the scene is drawn from")
     size: str = luigi.Parameter(default="1536", description="pixels of the scene, of 30 m")
+    epochs: int = luigi.IntParameter(default=20, description="of the adaptation's training")
 
     def requires(self) -> SimulateScenes:
         """Return the scene."""
         return SimulateScenes(
-            outfolder=str(Path(self.outfolder) / "simulated"),
+            outfolder=self._folder("simulated"),
             seed=self.seed,
             size=self.size,
             surface="coast",
@@ -29,19 +36,64 @@ class Demo(luigi.Task):
         )
 
     def picture(self) -> PicturePV:
-        """Return the last task of the chain; the scene must be there."""
-        folder = self.requires().product
+        """Return the conversion's picture; the scene must be there."""
         task: PicturePV = self.clone(  # type: ignore[no-untyped-call]
-            PicturePV,
-            l8img=str(next((folder / "landsat").iterdir())),
-            probav=str(next((folder / "probav").iterdir())),
+            PicturePV, l8img=self._product("landsat"), probav=self._product("probav")
         )
         return task
 
+    def pairs(self) -> PseudoSimultaneousPairs:
+        """Return the patches of the converted scene and of Proba-V's view of the same hour."""
+        return PseudoSimultaneousPairs(
+            l8images=str(self.picture().requires().product),
+            pvimages=self._product("probav"),
+            outfolder=self._folder("dataset"),
+            stride=8,
+            split="100/0/0",
+        )
+
+    def training(self) -> TrainCycleGAN:
+        """Return the training of the adaptation."""
+        return TrainCycleGAN(
+            dataset_folder=str(self.pairs().product),
+            folder=self._folder("checkpoints"),
+            suffix="demo",
+            weights_cloud_detection=_DETECTOR,
+            df_gen=16,
+            batch_size=8,
+            epochs=self.epochs,
+            lr=2e-3,
+            gradient_penalty_mode="persample",
+            start="identity",
+        )
+
+    def adaptation(self) -> PictureDA:
+        """Return the adapted image's picture."""
+        image = Path(self._product("probav"))
+        adapted = InferenceDA(
+            pvimage=str(image),
+            image_dest=self._folder(f"{image.stem}_ADAPTED.HDF5"),
+            dagans_weights=str(self.training().product / "genpv2l8.weights.h5"),
+            cloud_detection_weights=_DETECTOR,
+        )
+        task: PictureDA = adapted.clone(PictureDA)  # type: ignore[no-untyped-call]
+        return task
+
     def complete(self) -> bool:
-        """Tell whether the scene and the picture are fresh."""
-        return bool(self.requires().complete() and self.picture().complete())
+        """Tell whether all products are fresh."""
+        return bool(self.requires().complete() and all(task().complete() for task in self._chain()))
 
     def run(self) -> Iterator[luigi.Task]:
-        """Ask for the picture, and through it for the product."""
-        yield self.picture()
+        """Ask for one product after the other: each has the next one's inputs in its folder."""
+        for task in self._chain():
+            yield task()
+
+    def _chain(self) -> tuple[Callable[[], luigi.Task], ...]:
+        return (self.picture, self.pairs, self.training, self.adaptation)
+
+    def _folder(self, name: str) -> str:
+        return str(Path(self.outfolder) / name)
+
+    def _product(self, kind: str) -> str:
+        """Return the product of one of the simulated sensors."""
+        return str(next((self.requires().product / kind).iterdir()))

@@ -10,8 +10,8 @@ from models.physics.reflectance import toa_reflectance
 from scenes.grid import Grid, Rows
 from scenes.landsat import open_scene
 from scenes.probav import decode_status, open_probav
-from scenes.probav_layout import STATUS
-from scenes.quicklook import Panel, coloured, stretch
+from scenes.probav_layout import CLOUD_MASK, PROBABILITY, STATUS
+from scenes.quicklook import NO_DATA, Panel, coloured, stretch
 
 
 def landsat_panel(path: Path, bands: tuple[str, str, str], side: int) -> Panel:
@@ -40,6 +40,23 @@ def probav_panel(path: Path, title: str) -> Panel:
         cloud = decode_status(product.status(rows))["cloud"]
         aspect = _aspect(product.grid)
     return Panel(title, stretch(np.stack(planes, axis=-1)), aspect, outline=cloud)
+
+
+def adapted_panels(path: Path) -> list[Panel]:
+    """Return an adapted Proba-V product with the clouds found in it, and their probability."""
+    with open_probav(path) as product:
+        rows = Rows(0, product.grid.height)
+        planes = [product.reflectance(band, rows) for band in ("NIR", "RED", "BLUE")]
+        probability = product.file[PROBABILITY][()]
+        cloud = product.file[CLOUD_MASK][()] == 1
+        aspect = _aspect(product.grid)
+    grey = np.rint(255 * np.clip(probability, 0, 1)).astype(np.uint8)
+    shown = np.repeat(grey[..., None], 3, axis=-1)
+    shown[probability < 0] = NO_DATA
+    return [
+        Panel("adapted to Landsat's look", stretch(np.stack(planes, axis=-1)), aspect, cloud),
+        Panel("probability of cloud, 0 to 1", shown, aspect),
+    ]
 
 
 def status_panel(path: Path) -> Panel:

@@ -1,4 +1,4 @@
-"""`PicturePV`: a scene and its conversion side by side, for people."""
+"""`PicturePV` and `PictureDA`: a conversion and an adaptation beside what they were made of."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import luigi
 from luigi.util import inherits
 
+from pipelines.adapt import InferenceDA
 from pipelines.convert import ConvertPV
 from pipelines.product import (
     Described,
@@ -72,6 +73,43 @@ class PicturePV(ProductTask):
         if self.probav:
             panels.insert(2, probav_panel(Path(self.probav), "Proba-V of the same hour"))
         draw_panels(work, panels, heading=product.stem, legend=CLASS_COLOURS)
+        return Description(
+            id=f"{work.stem}_picture",
+            files={"": Described(roles=("overview",), media_type="image/png")},
+        )
+
+
+@inherits(InferenceDA)
+class PictureDA(ProductTask):
+    """Draw a Proba-V image, its adaptation with the clouds found, and their probability (PNG)."""
+
+    algorithm_version = 1
+    located = InferenceDA.located
+
+    if TYPE_CHECKING:  # what `inherits` adds
+        pvimage: str
+
+    def requires(self) -> InferenceDA:
+        """Return the adaptation."""
+        task: InferenceDA = self.clone(InferenceDA)  # type: ignore[no-untyped-call]
+        return task
+
+    def output(self) -> ProductTarget:
+        """Return the product's path with `.png` in place of its suffix."""
+        return ProductTarget(self.requires().product.with_suffix(".png"))
+
+    def inputs(self) -> Mapping[str, ExternalInput]:
+        """Return the image."""
+        return {"pvimage": FileInput(Path(self.pvimage))}
+
+    def make(self, work: Path, progress: Progress) -> Description:
+        """Draw the panels."""
+        from pipelines.panels import adapted_panels, probav_panel
+        from scenes.quicklook import draw_panels
+
+        image = probav_panel(Path(self.pvimage), "Proba-V, clouds of its status map")
+        panels = [image, *adapted_panels(self.requires().product)]
+        draw_panels(work, panels, heading=Path(self.pvimage).stem)
         return Description(
             id=f"{work.stem}_picture",
             files={"": Described(roles=("overview",), media_type="image/png")},

@@ -18,12 +18,13 @@ from pipelines.weights import (
     weights_inputs,
     weights_requirement,
     weights_sha256,
+    weights_title,
 )
 
 if TYPE_CHECKING:
     from typing import Literal
 
-    from models.training.cyclegan import PenaltyMode
+    from models.training.cyclegan import PenaltyMode, Start
 
 __all__ = ["EXPERIMENTS", "TrainAllCycleGAN", "TrainCycleGAN"]
 
@@ -77,12 +78,21 @@ class TrainCycleGAN(TrainingTask):
         default="batchnorm",
         description="normalisation of generators",
     )
+    start: str = luigi.ChoiceParameter(
+        choices=("random", "identity"),
+        default="random",
+        description="how the generators begin: as published, or as what changes nothing, which "
+        "takes some hundred steps less",
+    )
     weights_cloud_detection: str = WeightsParameter(
         default=DETECTOR, description="detector of clouds in LU whose probability is to be kept"
     )
 
     def output(self) -> ProductTarget:
-        """`<folder>/cycle_<df_gen>_<df_disc>[_<suffix>][_<choice that is no default> ...]/`."""
+        """`<folder>/cycle_<df_gen>_<df_disc>[_<suffix>][_<choice that is no default> ...]/`.
+
+        The number of epochs is not in it: a run with more of them goes on from its state.
+        """
         choices = {
             f"_{self.suffix}": self.suffix != "",
             f"_id{self.identity_lambda:g}": self.identity_lambda != 5,
@@ -93,9 +103,9 @@ class TrainCycleGAN(TrainingTask):
             f"_{self.gradient_penalty_mode}": self.gradient_penalty_mode != "meschederreal",
             f"_gp{self.gradient_penalty_weight or 0:g}": self.gradient_penalty_weight is not None,
             f"_{self.normtype}": self.normtype != "batchnorm",
+            "_identity": self.start != "random",
             f"_lr{self.lr:g}": self.lr != 1e-4,
             f"_batch{self.batch_size}": self.batch_size != 48,
-            f"_epochs{self.epochs}": self.epochs != 25,
             f"_seed{self.seed}": self.seed != 123,
         }
         name = f"cycle_{self.df_gen}_{self.df_disc}" + "".join(
@@ -131,23 +141,27 @@ class TrainCycleGAN(TrainingTask):
         from pipelines.trained import Trained
         from scenes.patches import open_patches
 
-        precision = prepare(self.seed, cast("Literal['auto', 'f32', 'mixed']", self.precision))
-        options = Options(
-            width=self.df_gen,
-            discriminator_width=self.df_disc,
-            identity=self.identity_lambda,
-            cycle=self.cycled_lambda,
-            segmentation=self.segmentation_consistency_lmbda,
-            penalty=cast("PenaltyMode", self.gradient_penalty_mode),
-            penalty_weight=self.gradient_penalty_weight,
-            normalisation=cast("Any", _NORMALISATION[self.normtype]),
-            learning_rate=self.lr,
-            precision=precision,
-        )
         with open_patches(self.patches(), ("PV", "LU")) as pairs:
             bands = require_pairs(pairs)
-            learner = CycleGAN(bands, self._detector(bands), options)
-            history = self.train(learner, pairs, pairs, self.plan(), progress)
+            detector = self._detector(bands)
+            # After the detector, which draws numbers: so all experiments begin with one network.
+            precision = prepare(self.seed, cast("Literal['auto', 'f32', 'mixed']", self.precision))
+            options = Options(
+                width=self.df_gen,
+                discriminator_width=self.df_disc,
+                identity=self.identity_lambda,
+                cycle=self.cycled_lambda,
+                segmentation=self.segmentation_consistency_lmbda,
+                penalty=cast("PenaltyMode", self.gradient_penalty_mode),
+                penalty_weight=self.gradient_penalty_weight,
+                normalisation=cast("Any", _NORMALISATION[self.normtype]),
+                learning_rate=self.lr,
+                start=cast("Start", self.start),
+                precision=precision,
+            )
+            plan = self.plan()
+            learner = CycleGAN(bands, detector, options)
+            history = self.train(learner, pairs, pairs, plan, progress)
             progress(0.96, "evaluating")
             scores = evaluate(learner, pairs, self.batch_size)
             made = cards(self, pairs, options, history, scores, learner)
@@ -159,11 +173,20 @@ class TrainCycleGAN(TrainingTask):
         return self.write(work, networks, made, history)
 
     def resolved(self) -> dict[str, str]:
-        """Return the weight of the penalty, which follows from the mode where it is not given."""
+        """Return the penalty's weight, which may follow from its mode, and which detector it was.
+
+        Of a detector that was given by its path, the path is left out.
+        """
         from models.training.cyclegan import PENALTY_WEIGHTS
 
         given, mode = self.gradient_penalty_weight, cast("PenaltyMode", self.gradient_penalty_mode)
-        return {"gradient_penalty_weight": f"{PENALTY_WEIGHTS[mode] if given is None else given:g}"}
+        used, detector = self.weights_cloud_detection, "none"
+        if self.segmentation_consistency_lmbda:
+            detector = f"{weights_title(used)}@{weights_sha256(used)[:8]}"
+        return {
+            "gradient_penalty_weight": f"{PENALTY_WEIGHTS[mode] if given is None else given:g}",
+            "weights_cloud_detection": detector,
+        }
 
     def _detector(self, bands: int) -> Any:
         """Return the detector, None where its probability does not count."""

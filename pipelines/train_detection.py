@@ -68,14 +68,14 @@ class TrainCloudDetection(TrainingTask):
         with open_patches(self.patches(), ("image", "cloud")) as patches:
             samples, bands = some_bands(patches, self.bands)
             training = patches.where(Split.TRAIN)
-            network, clouds = detector(samples, training, len(bands), self.width, self.seed)
             steps = self.steps_per_epoch or max(1, len(training) // self.batch_size)
             options = Options(
                 self.lr, self.lr_decay, steps, self.weight_decay, self.balanced, precision
             )
-            learner = Segmentation(network, options, clouds)
             monitor = "loss" if len(patches.where(Split.VALIDATION)) else ""
             plan = self.plan(monitor=monitor, patience=self.patience if monitor else 0)
+            network, clouds = detector(samples, training, len(bands), self.width, self.seed)
+            learner = Segmentation(network, options, clouds)
             history = self.train(learner, samples, patches, plan, progress)
             progress(0.96, "evaluating")
             scores = evaluate(learner, samples, patches, self.batch_size)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -121,7 +123,7 @@ class TrainingTask(ProductTask):
 
         place = self.product.with_name(f"{self.product.name}.training")
         state = StateFolder(place, self._identity())
-        with stop_requested() as stop, open_board(place / "tensorboard") as board:
+        with _said(), stop_requested() as stop, open_board(place / "tensorboard") as board:
             return fit(
                 learner,
                 samples,
@@ -163,3 +165,17 @@ class TrainingTask(ProductTask):
         kept = {key: value for key, value in parts["parameters"].items() if key not in _LENGTH}
         text = json.dumps({**parts, "parameters": kept}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """Say what the training logs, as where it goes on, among the lines of Luigi."""
+    source, shown = logging.getLogger("models.training"), logging.getLogger("luigi-interface")
+    before = source.parent, source.level
+    source.parent = shown
+    source.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        source.parent, level = before
+        source.setLevel(level)

@@ -33,9 +33,10 @@ from models.training.losses import (
     judged_true,
 )
 
-__all__ = ["PENALTY_WEIGHTS", "CycleGAN", "Options", "PenaltyMode", "gradient_penalty"]
+__all__ = ["PENALTY_WEIGHTS", "CycleGAN", "Options", "PenaltyMode", "Start", "gradient_penalty"]
 
 PenaltyMode = Literal["meschederreal", "persample", "none"]
+Start = Literal["random", "identity"]
 # Default weights. Of the published mode the one published; it is 10 / B^2 of a penalty per sample
 # in batches of B. Ten per sample would keep the discriminators from telling anything.
 PENALTY_WEIGHTS: Mapping[PenaltyMode, float] = {
@@ -53,8 +54,9 @@ _PIXELS = 512
 class Options:
     """Sizes, weights of the losses and rate of learning; the defaults are the published ones.
 
-    `penalty_weight` None is the default of the mode. Raises `ValueError` for negative weights, and
-    for a rate that is not above 0.
+    `penalty_weight` None is the default of the mode. With `start` "identity" the generators change
+    nothing at first, rather than scramble everything (published). Raises `ValueError` for an
+    unknown penalty, negative weights, and a rate that is not above 0.
     """
 
     width: int = 64
@@ -67,9 +69,12 @@ class Options:
     normalisation: Normalisation = "batch"
     learning_rate: float = 1e-4
     precision: Precision = "f32"
+    start: Start = "random"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""
+        if self.penalty not in PENALTY_WEIGHTS:
+            raise ValueError(f"expected one of {', '.join(PENALTY_WEIGHTS)}, not {self.penalty!r}")
         weights = (self.identity, self.cycle, self.segmentation, self.weight)
         if not all(np.isfinite(weights)) or min(weights) < 0:
             raise ValueError(f"expected weights of losses of at least 0, not {weights}")
@@ -105,12 +110,15 @@ class CycleGAN:
             name: build_generator(bands, width=options.width, normalisation=options.normalisation)
             for name in ("genpv2l8", "genl82pv")
         }
+        if options.start == "identity":
+            for generator in generators.values():
+                _change_nothing(generator)
         judges = {
             name: build_discriminator(bands, width=options.discriminator_width)
             for name in ("discl8", "discpv")
         }
         self.networks: Mapping[str, keras.Model] = {**generators, **judges}
-        for network in (*self.networks.values(), *([detector] if detector else [])):
+        for network in self.networks.values():
             mix(network, options.precision)
         self._call = caller(options.precision)
         self._optimizers = {
@@ -266,6 +274,18 @@ class CycleGAN:
 
     def _trained(self, group: Iterable[str]) -> list[keras.Variable]:
         return [each for name in group for each in self.networks[name].trainable_variables]
+
+
+def _change_nothing(generator: keras.Model) -> None:
+    """Let the last convolution of `generator`, which reads the image too, pass that on alone."""
+    last = generator.get_layer("out_generator")
+    kernel, bias = last.get_weights()
+    bands = kernel.shape[-1]
+    # What it reads: second block, image, first block.
+    block = (kernel.shape[2] - bands) // 2
+    kernel[:] = 0
+    kernel[0, 0, block : block + bands] = np.eye(bands)
+    last.set_weights([kernel, np.zeros_like(bias)])
 
 
 def gradient_penalty(mode: PenaltyMode, judge: keras.Model, images: tf.Tensor) -> tf.Tensor:

@@ -59,7 +59,12 @@ def mix(model: keras.Model, precision: Precision) -> None:
 
 
 def caller(precision: Precision) -> Call:
-    """Return how networks are called: for "f32" by fused kernels, else as Keras does."""
+    """Return how networks are called: for "f32" by fused kernels, for "mixed" as Keras does.
+
+    Raises `ValueError` for another precision.
+    """
+    if precision not in ("f32", "mixed"):
+        raise ValueError(f"expected the precision f32 or mixed, not {precision!r}")
     if precision == "f32":
         from models.training.fused import forward
 
@@ -74,8 +79,18 @@ def caller(precision: Precision) -> Call:
 def compiled(
     call: Call, model: keras.Model
 ) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """Return the forward pass of `model` without training, from arrays to arrays, compiled."""
+    """Return the forward pass of `model` without training, from arrays to arrays, compiled.
+
+    It raises `FloatingPointError` where the model yields values that are not finite.
+    """
     import tensorflow as tf
 
     run = tf.function(lambda images: call(model, images, training=False), autograph=False)
-    return lambda images: np.asarray(run(tf.convert_to_tensor(images)), np.float32)
+
+    def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = np.asarray(run(tf.convert_to_tensor(images)), np.float32)
+        if not np.isfinite(found).all():
+            raise FloatingPointError(f"{model.name} yields values that are not finite")
+        return found
+
+    return predict

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from models.networks.reach import Step, steps
@@ -96,28 +97,41 @@ class _Walk:
             return
         layer, inputs = step.layer, [self.values[tensor] for tensor in step.inputs]
         kind = type(layer)
-        if kind is keras.layers.Concatenate:
+        if kind is keras.layers.Concatenate and _along_bands(layer):
             self.values[output] = tuple(part for value in inputs for part in value)
         elif kind is keras.layers.SeparableConv2D and _plain(layer):
             following = self._normalisation(output)
-            made = _separable(layer, inputs[0], following and following.layer, self.training)
+            made = _separable(
+                layer, inputs[0], following and following.layer, self._live(following)
+            )
             self.values[following.outputs[0] if following else output] = (made,)
             self.values[output] = (made,)
-        elif kind is keras.layers.BatchNormalization:
-            self.values[output] = (_normalised(layer, _joined(inputs[0]), self.training),)
+        elif kind is keras.layers.BatchNormalization and _along_bands(layer):
+            self.values[output] = (_normalised(layer, _joined(inputs[0]), self._live(step)),)
         elif kind is keras.layers.Conv2D and _pointwise(layer) and len(inputs[0]) > 1:
             self.values[output] = (_gathered(layer, inputs[0]),)
         elif kind is keras.layers.Activation:
             self.values[output] = (_joined(inputs[0]).to(layer),)
         else:
-            self.values[output] = (_Part(layer(*(_joined(each, 1).tensor for each in inputs))),)
+            tensors = [_joined(each, 1).tensor for each in inputs]
+            more = {"training": self.training} if layer._call_has_training_arg else {}
+            made = layer(tensors if len(tensors) > 1 else tensors[0], **more)
+            self.values[output] = (_Part(made),)
 
     def _normalisation(self, tensor: int) -> Step | None:
         """Return the batch normalisation that is all that reads a tensor."""
         readers = [step for step in self.steps if tensor in step.inputs]
         if len(readers) == 1 and type(readers[0].layer) is keras.layers.BatchNormalization:
-            return readers[0]
+            return readers[0] if _along_bands(readers[0].layer) else None
         return None
+
+    def _live(self, step: Step | None) -> bool:
+        """Tell whether statistics are the batch's: not of a layer that is frozen for good."""
+        return self.training and (step is None or bool(step.layer.trainable))
+
+
+def _along_bands(layer: Any) -> bool:
+    return layer.axis in (-1, 3)
 
 
 def _joined(value: _Value, phase: int | None = None) -> _Part:
@@ -133,6 +147,7 @@ def _plain(layer: keras.layers.SeparableConv2D) -> bool:
     """Tell whether a convolution keeps the size and has no activation of its own."""
     return (
         set(layer.strides) == {1}
+        and len(set(np.ravel(layer.dilation_rate))) == 1
         and layer.padding == "same"
         and layer.depth_multiplier == 1
         and all(side % 2 for side in layer.kernel_size)

@@ -58,9 +58,10 @@ def fit(
     the fraction done, 0-1, and what is being done; `stop` is asked after each step. In the end the
     networks have the weights that `Plan.monitor` chooses.
 
-    Raises `Interrupted` when `stop` said so; `FloatingPointError` when a loss is not finite;
-    `ValueError` where the samples fill no batch or are not square, the monitored metric cannot be
-    had, or the state is of more epochs or of other data; and what `StateFolder` raises.
+    Raises `Interrupted` when `stop` said so; `FloatingPointError` when a loss, or what networks
+    yield in the validation, is not finite; `ValueError` where the samples fill no batch or are not
+    square, the monitored metric cannot be had, or the state is of more epochs or of other data; and
+    what `StateFolder` raises.
     """
     run = _Run(learner, samples, training, validation, plan, state, progress, stop, board)
     run.begin()
@@ -186,7 +187,10 @@ class _Run:
         at = self.at
         row: dict[str, float] = {"epoch": len(at.rows) + 1, "step": at.step}
         row |= {name: total / at.within for name, total in at.sums.items()}
-        metrics = self._validate()
+        try:
+            metrics = self._validate()
+        except FloatingPointError as error:
+            raise self._broken(at.step, str(error)) from error
         row |= {f"val_{name}": value for name, value in metrics.items()}
         at.rows.append(row)
         at.within, at.sums = 0, {}
@@ -234,12 +238,14 @@ class _Run:
     def _require_finite(self, losses: Mapping[str, float]) -> None:
         broken = [f"{name} ({loss})" for name, loss in losses.items() if not math.isfinite(loss)]
         if broken:
-            raise FloatingPointError(
-                f"the training broke down in step {self.at.step + 1} ({self._where()}): "
-                f"{', '.join(broken)} of its losses. Lower --lr, or look for extreme values in the "
-                f"data; the last good state is kept in {self.state.path}: remove this folder to "
-                "begin anew"
-            )
+            raise self._broken(self.at.step + 1, f"{', '.join(broken)} of its losses")
+
+    def _broken(self, step: int, what: str) -> FloatingPointError:
+        return FloatingPointError(
+            f"the training broke down in step {step} ({self._where()}): {what}. Lower --lr, or "
+            f"look for extreme values in the data; the last good state is kept in "
+            f"{self.state.path}: remove this folder to begin anew"
+        )
 
     def _show(self, row: Mapping[str, float]) -> None:
         if self.board is None:

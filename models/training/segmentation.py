@@ -21,8 +21,11 @@ from models.training.losses import weighted_crossentropy
 
 __all__ = ["Options", "Segmentation", "class_weights"]
 
-# The greatest share of all weight that balancing gives a class.
+# The greatest weight that balancing gives a class.
 _MOST = 20.0
+# Of moving statistics. Those of some dozen steps are steady with thousands of pixels each; Keras's
+# 0.99 would lag behind the weights, and spoil validation, for hundreds of steps.
+_MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Options:
 
     The rate of learning falls by the factor `decay` with each pass of `steps` steps. `weight_decay`
     is that of AdamW on kernels. `balanced` gives cloud and clear the same weight in the loss.
-    Raises `ValueError` for a rate that is not above 0, a decay outside (0, 1], and a negative
-    weight decay.
+    Raises `ValueError` for a rate that is not above 0, a decay outside (0, 1], fewer steps than 1,
+    and a negative weight decay.
     """
 
     learning_rate: float = 1e-3
@@ -48,6 +51,8 @@ class Options:
             raise ValueError(f"expected a rate of learning above 0, not {self.learning_rate}")
         if not 0 < self.decay <= 1:
             raise ValueError(f"expected a decay above 0, at most 1, not {self.decay}")
+        if self.steps < 1:
+            raise ValueError(f"expected at least 1 step between decays, not {self.steps}")
         if not 0 <= self.weight_decay < np.inf:
             raise ValueError(f"expected a weight decay of at least 0, not {self.weight_decay}")
 
@@ -67,6 +72,9 @@ class Segmentation:
         self.networks: Mapping[str, keras.Model] = {network.name: network}
         self._network = network
         mix(network, options.precision)
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.momentum = _MOMENTUM
         self._call = caller(options.precision)
         self._weights = class_weights(clouds) if options.balanced else (1.0, 1.0)
         self._optimizer = keras.optimizers.AdamW(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import luigi
 import pytest
@@ -72,6 +73,22 @@ def nets() -> ModuleType:
 def small() -> ModuleType:
     """The module `small_scenes`: makers of tiny scenes."""
     return _module("small_scenes")
+
+
+@pytest.fixture(scope="session")
+def trainings() -> ModuleType:
+    """The module `small_training`: makers of tiny patches, and who trains on them."""
+    return _module("small_training")
+
+
+@pytest.fixture(scope="session")
+def commands(
+    trainings: ModuleType, registered: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Any]:
+    """Runs `luigi` commands in a process that has TensorFlow loaded; see `small_training`."""
+    made = trainings.Commands(registered, tmp_path_factory.mktemp("commands"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

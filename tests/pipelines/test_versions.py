@@ -15,12 +15,16 @@ from pipelines import (
     CloudMaskL8,
     CloudMaskPV,
     CloudMaskS2,
+    CloudPatches,
     ConvertPV,
     FetchCheckpoint,
     InferenceDA,
+    PictureDA,
     PicturePV,
+    PseudoSimultaneousPairs,
 )
 from scenes.grid import Rows
+from scenes.patches import open_patches
 from scenes.probav import open_probav
 
 NAME = "LC81950252013188LGN00"
@@ -195,6 +199,36 @@ def test_apply_mask(small, tmp_path):
     assert list(found[:, clear].mean(axis=1)) == pytest.approx(APPLIED_1[1:], abs=0.01), BUMP
 
 
+def test_pseudo_simultaneous_pairs(small, tmp_path):
+    name = "LC08_L1TP_195025_20140321_20170503_01_T1_333M.HDF5"
+    lu, *_ = small.probav(tmp_path / "lu", (70, 90), name)
+    pv, *_ = small.probav(tmp_path / "pv")
+    task = PseudoSimultaneousPairs(
+        l8images=str(lu), pvimages=str(pv), outfolder=str(tmp_path / "out"), size=16, stride=8
+    )
+    with h5py.File(made(task)) as file:
+        found = [
+            file[each][()].mean(dtype=float)
+            for each in ("PV", "LU", "origin/pv_row", "origin/lu_column")
+        ]
+        count = len(file["PV"])
+    assert PseudoSimultaneousPairs.algorithm_version == 1
+    assert (count, *found) == pytest.approx(PAIRS_1, abs=1e-4), BUMP
+
+
+def test_cloud_patches(small, tmp_path):
+    scene, *_ = small.landsat(tmp_path)
+    codes = np.array([0, 64, 128, 192, 255], np.uint8)[np.indices(small.SHAPE).sum(axis=0) // 7 % 5]
+    small.write_plane(scene / f"{small.LANDSAT}_fixedmask.TIF", codes)
+    task = CloudPatches(scenes=str(scene), outfolder=str(tmp_path), size=16, stride=12)
+    with open_patches(made(task), ("image", "cloud")) as patches:
+        batch = patches.read(np.arange(len(patches)))
+    image, cloud = batch["image"], batch["cloud"]
+    found = (len(image), image.mean(), np.abs(np.diff(image, axis=2)).mean(), cloud.mean())
+    assert CloudPatches.algorithm_version == 1
+    assert found == pytest.approx(CLOUD_PATCHES_1, abs=1e-5), BUMP
+
+
 def test_fetch_checkpoint(small_registry, tmp_path, monkeypatch):
     monkeypatch.setenv("SKYSIEVE_CHECKPOINT_CACHE", str(tmp_path))
     product = made(FetchCheckpoint(name="full"))
@@ -224,3 +258,7 @@ CLOUD_MASK_PV_1 = ((154, 3743, 1166), (0.273734, 0.017557), ((890, 602), 187.3))
 INFERENCE_DA_1 = (643.641, 652.191, 682.984, 663.799, 0.235, 7.987)
 # Pixels that are kept, and the means of the bands there, as stored.
 APPLIED_1 = (1648, 2926.681, 3011.143, 3120.34, 3191.35, 3301.581, 3415.87)
+# Patches; means of PV and LU, and of two origins.
+PAIRS_1 = (47, 0.31576, 0.28786, 21.78723, 35.89362)
+# Patches; mean of the images and of their steps along a row, mean of the label.
+CLOUD_PATCHES_1 = (23, 0.302657, 0.010144, 0.185292)
