@@ -19,7 +19,6 @@ from pipelines import (
     ConvertPV,
     FetchCheckpoint,
     InferenceDA,
-    PictureDA,
     PicturePV,
     PseudoSimultaneousPairs,
 )
