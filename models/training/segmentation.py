@@ -15,6 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from models.metrics.confusion import Confusion
+from models.networks.reach import neutral_input
 from models.training.batches import Batch
 from models.training.device import Precision, caller, compiled, mix
 from models.training.losses import weighted_crossentropy
@@ -76,6 +77,7 @@ class Segmentation:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.momentum = _MOMENTUM
         self._call = caller(options.precision)
+        self._neutral = neutral_input(network)
         self._weights = class_weights(clouds) if options.balanced else (1.0, 1.0)
         self._optimizer = keras.optimizers.AdamW(
             keras.optimizers.schedules.ExponentialDecay(
@@ -96,7 +98,9 @@ class Segmentation:
 
     def step(self, batch: Batch) -> Mapping[str, float]:
         """Update the network; return the loss before it."""
-        image, cloud = (tf.convert_to_tensor(batch[name]) for name in ("image", "cloud"))
+        image, cloud = (
+            tf.convert_to_tensor(array) for array in (self._filled(batch), batch["cloud"])
+        )
         return {"loss": float(self._update(image, cloud))}
 
     def evaluate(self, batches: Iterable[Batch]) -> Mapping[str, float]:
@@ -154,8 +158,17 @@ class Segmentation:
         weight = clear + (covered - clear) * cloud
         return keras.ops.where(keras.ops.less(cloud, 0), 0.0, weight)
 
+    def _filled(self, batch: Batch) -> NDArray[np.float32]:
+        """Return the images; pixels without data, 0 in each band, hold what means nothing.
+
+        Inference fills them in the same way (`models.inference.tiling`).
+        """
+        image = np.asarray(batch["image"])
+        missing = (np.asarray(batch["cloud"]) < 0) & ~image.any(axis=-1)
+        return np.where(missing[..., None], self._neutral, image) if missing.any() else image
+
     def _logits(self, batch: Batch) -> NDArray[np.float32]:
-        return self._predict(batch["image"])[..., 0]
+        return self._predict(self._filled(batch))[..., 0]
 
 
 def class_weights(clouds: float) -> tuple[float, float]:

@@ -48,6 +48,8 @@ def small(options, seed=1, clouds=0.4, bands=4):
     x = layers.BatchNormalization(momentum=0.8, name="normal")(x)
     x = layers.Activation("relu", name="bend")(x)
     network = keras.Model(image, layers.Conv2D(1, 1, name="last")(x), name="small")
+    shift = np.float32([0.3, -0.2, 0.4, 0.1, 0.2, 0.6])[:bands]
+    network.get_layer("normalization").set_weights([2 * np.eye(bands)[None, None], shift])
     return Segmentation(network, options, clouds)
 
 
@@ -107,6 +109,22 @@ def test_ignored_pixels_have_no_influence():
     assert one.evaluate([seen]) == other.evaluate([{**seen, "image": changed}])
     for left, right in zip(one.variables, other.variables, strict=True):
         np.testing.assert_array_equal(array(left), array(right))
+
+
+def test_pixels_without_data_are_what_means_nothing_to_the_network():
+    given = batch(5)
+    given["cloud"][:, 2:5, 1:4] = -1
+    with_zeros = given["image"].copy()
+    with_zeros[:, 2:5, 1:4] = 0
+    neutral = small(Options())._neutral
+    assert np.abs(neutral).min() > 1e-3
+    with_neutral = given["image"].copy()
+    with_neutral[:, 2:5, 1:4] = neutral
+    found = [
+        small(Options()).evaluate([{"image": image, "cloud": given["cloud"]}])["loss"]
+        for image in (with_zeros, with_neutral, given["image"])
+    ]
+    assert found[0] == found[1] != found[2]
 
 
 def test_only_kernels_decay_where_nothing_is_labelled():
