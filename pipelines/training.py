@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainingTask"]
 
-# What may grow without the run being another one: it goes on from its state.
-_LENGTH = ("epochs", "patience")
+# What may change without the run being another one: it goes on from its state.
+_NO_MATTER = ("epochs", "patience", "about")
 # How a product's share of progress is told: training, then metrics and files.
 _TRAINED = 0.95
 # Patches that are looked at after each epoch.
@@ -160,9 +160,9 @@ class TrainingTask(ProductTask):
         verify_run(work)
 
     def _identity(self) -> str:
-        """Return what tells this run from others, apart from its length."""
+        """Return what tells this run from others, apart from its length and what is said of it."""
         parts = Survey().parts(self)
-        kept = {key: value for key, value in parts["parameters"].items() if key not in _LENGTH}
+        kept = {key: value for key, value in parts["parameters"].items() if key not in _NO_MATTER}
         text = json.dumps({**parts, "parameters": kept}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
