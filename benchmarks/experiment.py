@@ -84,11 +84,14 @@ class Run:
 
 # How the detector of Proba-V is trained in full.
 PROBAV_RUN = Run(8, 100)
-# What the model cards say of the data.
-ABOUT = (
-    "simulated Landsat-8 scenes of nine kinds of landscape (SimulateScenes), "
-    "1024 x 1024 pixels each"
-)
+# What the model cards say.
+CARD = {
+    "about": "simulated Landsat-8 scenes of nine kinds of landscape (SimulateScenes), "
+    "1024 x 1024 pixels each",
+    "limits": "Trained on simulated scenes, it is for trials and demonstrations: on real scenes "
+    "the published weights are the better choice.",
+    "licence": "MIT",
+}
 
 
 def product(work: Path, family: str, **options: Any) -> Path:
@@ -156,7 +159,7 @@ def train_detector(work: Path, patches: Path, name: str, run: Run, bands: str = 
     """Return the weights of a detector trained on `patches`, some bands of it or all."""
     folder = product(
         work, "TrainCloudDetection", dataset=patches, folder=work / "trained", name=name,
-        bands=bands, width=run.width, lr_decay=DECAY, about=ABOUT, **run.options(),
+        bands=bands, width=run.width, lr_decay=DECAY, **CARD, **run.options(),
     )  # fmt: skip
     return folder / f"{name}.weights.h5"
 

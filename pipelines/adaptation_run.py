@@ -6,26 +6,23 @@ Usage: `bands = require_pairs(pairs)`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 from models.networks.reach import reach
-from models.training.batches import ordered, spread
 from models.training.cyclegan import CycleGAN, Options
 from models.training.history import History
 from models.weights.card import ModelCard
-from pipelines.training_card import CITATIONS, HOUSE, LICENCE, described, training_run
-from scenes.patches import PatchSet, Split
+from pipelines.training_card import CITATIONS, HOUSE, described, limits, training_run
+from scenes.patches import PatchSet
 from scenes.probav_layout import BANDS
 
 if TYPE_CHECKING:
     from pipelines.train_cyclegan import TrainCycleGAN
 
-__all__ = ["cards", "evaluate", "require_pairs"]
+__all__ = ["cards", "require_pairs"]
 
 # The discriminators halve images four times, the generators have a dilation of 2.
 _STRIDE = 16
-_SCORED = 512
 _FORMULAS = {
     "distance": "Wasserstein-1 distance of adapted Proba-V from LU, reflectance, mean of bands",
     "distance_before": "the same of Proba-V as it is",
@@ -46,24 +43,6 @@ def require_pairs(pairs: PatchSet) -> int:
             f"(height, width, bands), height and width multiples of {_STRIDE}"
         )
     return bands
-
-
-def evaluate(
-    learner: CycleGAN, pairs: PatchSet, batch_size: int
-) -> dict[str, dict[str, float | None]]:
-    """Return the metrics by name and split; of training, those of a part of the patches."""
-    scores: dict[str, dict[str, float | None]] = {}
-    splits = {"training": Split.TRAIN, "validation": Split.VALIDATION, "test": Split.TEST}
-    for name, split in splits.items():
-        chosen = pairs.where(split)
-        if split == Split.TRAIN:
-            chosen = spread(chosen, _SCORED)
-        if not len(chosen):
-            continue
-        with closing(ordered(pairs, chosen, batch_size)) as batches:
-            for metric, value in learner.evaluate(batches).items():
-                scores.setdefault(metric, {})[name] = value
-    return scores
 
 
 def cards(
@@ -105,10 +84,12 @@ def cards(
             trained_on=described(task, pairs),
             metrics=scores,
             accuracy=accuracy,
-            limits="It can change reflectances where no cloud is: do not take its output for "
-            "calibrated reflectance. Trained on simulated scenes, it is for trials and "
-            "demonstrations: on real scenes the published weights are the better choice.",
-            licence=LICENCE,
+            limits=limits(
+                task,
+                "It can change reflectances where no cloud is: do not take its output for "
+                "calibrated reflectance.",
+            ),
+            licence=task.licence,
             doi=doi,
             citation=citation,
             formulas=_FORMULAS,

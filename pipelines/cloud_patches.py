@@ -16,7 +16,6 @@ import luigi
 from pipelines.convert import ConvertPV
 from pipelines.labelled_input import LabelledInput, is_part, labelled_name, list_labelled
 from pipelines.masks import LANDSAT_BANDS, MODELS
-from pipelines.pairs import parse_shares
 from pipelines.product import (
     Described,
     Description,
@@ -26,6 +25,7 @@ from pipelines.product import (
     Progress,
 )
 from pipelines.scene_input import LandsatInput
+from pipelines.shares import parse_shares
 from scenes.cloud38_layout import is_patch
 from scenes.probav_layout import BANDS as PROBAV_BANDS
 

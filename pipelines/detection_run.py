@@ -5,9 +5,7 @@ Usage: `samples, bands = some_bands(patches, "B2,B3,B4,B5")`
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,23 +13,20 @@ from numpy.typing import NDArray
 
 from models.networks.reach import reach
 from models.networks.unet import build_unet
-from models.training.batches import Samples, ordered, spread
+from models.training.batches import Samples
 from models.training.history import History
 from models.training.samples import SomeBands, look
-from models.training.segmentation import Segmentation
 from models.weights.card import ModelCard
-from pipelines.training_card import CITATIONS, HOUSE, LICENCE, described, training_run
-from scenes.patches import PatchSet, Split
+from pipelines.training_card import CITATIONS, HOUSE, described, limits, training_run
+from scenes.patches import PatchSet
 
 if TYPE_CHECKING:
     import keras
 
     from pipelines.train_detection import TrainCloudDetection
 
-__all__ = ["card", "detector", "evaluate", "some_bands"]
+__all__ = ["card", "detector", "some_bands"]
 
-# Patches of the training data that scores are computed of, from all over it.
-_SCORED = 1024
 # A network of this family halves images twice.
 _STRIDE = 4
 # Names of bands by sensor: those that Landsat and Sentinel-2 share in what they see.
@@ -89,24 +84,6 @@ def detector(
     return network, seen.clouds
 
 
-def evaluate(
-    learner: Segmentation, samples: Samples, patches: PatchSet, batch_size: int
-) -> dict[str, dict[str, float | None]]:
-    """Return the scores by metric and split; of training, those of a part of the patches."""
-    scores: dict[str, dict[str, float | None]] = {}
-    splits = {"training": Split.TRAIN, "validation": Split.VALIDATION, "test": Split.TEST}
-    for name, split in splits.items():
-        chosen = patches.where(split)
-        if split == Split.TRAIN:
-            chosen = spread(chosen, _SCORED)
-        if not len(chosen):
-            continue
-        with closing(ordered(samples, chosen, batch_size)) as batches:
-            for metric, value in learner.evaluate(batches).items():
-                scores.setdefault(metric, {})[name] = value if math.isfinite(value) else None
-    return scores
-
-
 def card(
     task: TrainCloudDetection,
     patches: PatchSet,
@@ -138,10 +115,10 @@ def card(
         trained_on=described(task, patches),
         metrics=scores,
         accuracy=accuracy,
-        limits="Scores are those of held-out scenes of the same data, and say nothing of others. "
-        "Trained on simulated scenes, it is for trials and demonstrations: on real scenes the "
-        "published weights are the better choice.",
-        licence=LICENCE,
+        limits=limits(
+            task, "Scores are those of held-out scenes of the same data, and say nothing of others."
+        ),
+        licence=task.licence,
         doi=doi,
         citation=citation,
         formulas=_FORMULAS,

@@ -25,13 +25,14 @@ from pipelines.product import (
     ProductTask,
     Progress,
 )
+from pipelines.shares import parse_shares
 from scenes.archive import product_name
 from scenes.cloud38_layout import is_patch
 
 if TYPE_CHECKING:
     from scenes.probav_layout import Resolution
 
-__all__ = ["PseudoSimultaneousPairs", "parse_duration", "parse_shares"]
+__all__ = ["PseudoSimultaneousPairs", "parse_duration"]
 
 _WINDOW, _SPLIT, _SEED = "1h", "60/20/20", 123
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
@@ -211,20 +212,6 @@ def parse_duration(text: str) -> timedelta:
         )
     days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-
-
-def parse_shares(text: str) -> tuple[float, float, float]:
-    """Return the shares, which sum to 1, of "60/20/20"; raises `ValueError` for other texts."""
-    try:
-        train, validation, test = (float(part) / 100 for part in text.split("/"))
-    except ValueError:
-        train = validation = test = -1.0
-    if min(train, validation, test) < 0 or abs(train + validation + test - 1) > 1e-6:
-        raise ValueError(
-            "expected a --split of three percentages that sum to 100, training/validation/test, "
-            f"such as 60/20/20, not {text!r}"
-        )
-    return train, validation, test
 
 
 def _named(given: str, option: str, kinds: Iterable[str], expected: str) -> list[Path]:

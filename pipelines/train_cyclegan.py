@@ -137,8 +137,9 @@ class TrainCycleGAN(TrainingTask):
         """Train, and write the four networks."""
         from models.training.cyclegan import CycleGAN, Options
         from models.training.device import prepare
-        from pipelines.adaptation_run import cards, evaluate, require_pairs
+        from pipelines.adaptation_run import cards, require_pairs
         from pipelines.trained import Trained
+        from pipelines.training_card import split_scores
         from scenes.patches import open_patches
 
         with open_patches(self.patches(), ("PV", "LU")) as pairs:
@@ -163,7 +164,7 @@ class TrainCycleGAN(TrainingTask):
             learner = CycleGAN(bands, detector, options)
             history = self.train(learner, pairs, pairs, plan, progress)
             progress(0.96, "evaluating")
-            scores = evaluate(learner, pairs, self.batch_size)
+            scores = split_scores(learner, pairs, pairs, self.batch_size)
             made = cards(self, pairs, options, history, scores, learner)
         described = options.normalisation != "instance"
         networks = [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import luigi
 
+from models.weights.registry import NAME
 from pipelines.product import Description, ProductTarget, Progress
 from pipelines.training import TrainingTask
 
@@ -48,7 +49,7 @@ class TrainCloudDetection(TrainingTask):
 
     def output(self) -> ProductTarget:
         """`<folder>/<name>/`."""
-        if Path(self.name).name != self.name:
+        if not NAME.fullmatch(self.name):
             raise ValueError(f"expected a name of letters, digits, _ and -, not {self.name!r}")
         return ProductTarget(Path(self.folder) / self.name)
 
@@ -60,8 +61,9 @@ class TrainCloudDetection(TrainingTask):
         """Train, keep the weights of the best epoch, and say how good they are."""
         from models.training.device import prepare
         from models.training.segmentation import Options, Segmentation
-        from pipelines.detection_run import card, detector, evaluate, some_bands
+        from pipelines.detection_run import card, detector, some_bands
         from pipelines.trained import Trained
+        from pipelines.training_card import split_scores
         from scenes.patches import Split, open_patches
 
         precision = prepare(self.seed, cast("Literal['auto', 'f32', 'mixed']", self.precision))
@@ -78,6 +80,6 @@ class TrainCloudDetection(TrainingTask):
             learner = Segmentation(network, options, clouds)
             history = self.train(learner, samples, patches, plan, progress)
             progress(0.96, "evaluating")
-            scores = evaluate(learner, samples, patches, self.batch_size)
+            scores = split_scores(learner, samples, patches, self.batch_size)
             made = card(self, patches, bands, history, precision, scores, network)
         return self.write(work, [Trained(self.name, network, "unet")], {self.name: made}, history)

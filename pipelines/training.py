@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["TrainingTask"]
 
 # What may change without the run being another one: it goes on from its state.
-_NO_MATTER = ("epochs", "patience", "about")
+_NO_MATTER = ("epochs", "patience", "about", "limits", "licence")
 # How a product's share of progress is told: training, then metrics and files.
 _TRAINED = 0.95
 # Patches that are looked at after each epoch.
@@ -76,6 +76,13 @@ class TrainingTask(ProductTask):
         description="arithmetic; mixed: wide layers in bfloat16; auto: mixed on a GPU, else f32",
     )
     about: str = luigi.Parameter(default="", description="what the model cards say of the data")
+    limits: str = luigi.Parameter(
+        default="", description="what they say of limits, besides those of all such networks"
+    )
+    licence: str = luigi.Parameter(
+        default="not stated; the data that it was trained on have their own",
+        description="what they say of the licence",
+    )
 
     def patches(self) -> Path:
         """Return the file of patches; no I/O beyond a look which one is there."""

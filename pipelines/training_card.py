@@ -5,21 +5,24 @@ Usage: `training_run(task, patches, history, precision)`
 
 from __future__ import annotations
 
+import math
+from contextlib import closing
 from typing import TYPE_CHECKING
 
+from models.training.batches import Samples, ordered, spread
 from models.training.history import History
+from models.training.plan import Learner
 from models.weights.card import TrainingRun
 from pipelines.product.digests import digest
 from pipelines.product.freshness import significant
 from pipelines.trained import data_set, versions
-from scenes.patches import PatchSet
+from scenes.patches import PatchSet, Split
 
 if TYPE_CHECKING:
     from pipelines.training import TrainingTask
 
-__all__ = ["CITATIONS", "HOUSE", "LICENCE", "described", "training_run"]
+__all__ = ["CITATIONS", "HOUSE", "described", "limits", "split_scores", "training_run"]
 
-LICENCE = "MIT for the file; the data that it was trained on have their own licences"
 HOUSE = "skysieve"
 # Papers whose methods are trained here, by what they are on.
 CITATIONS = {
@@ -39,13 +42,42 @@ CITATIONS = {
 }
 
 
+# Patches of the training data that scores are computed of, from all over it.
+_SCORED = 1024
+# Options that are for people alone, and stand elsewhere in the card.
+_TEXTS = ("about", "limits", "licence")
+
+
+def split_scores(
+    learner: Learner, samples: Samples, patches: PatchSet, batch_size: int
+) -> dict[str, dict[str, float | None]]:
+    """Return the metrics by name and split, None where undefined; of training, those of a part."""
+    scores: dict[str, dict[str, float | None]] = {}
+    splits = {"training": Split.TRAIN, "validation": Split.VALIDATION, "test": Split.TEST}
+    for name, split in splits.items():
+        chosen = patches.where(split)
+        if split == Split.TRAIN:
+            chosen = spread(chosen, _SCORED)
+        if not len(chosen):
+            continue
+        with closing(ordered(samples, chosen, batch_size)) as batches:
+            for metric, value in learner.evaluate(batches).items():
+                scores.setdefault(metric, {})[name] = value if math.isfinite(value) else None
+    return scores
+
+
+def limits(task: TrainingTask, known: str) -> str:
+    """Return what is known to limit such a network, and what the user says of this one."""
+    return f"{known} {task.limits}".strip()
+
+
 def training_run(
     task: TrainingTask, patches: PatchSet, history: History, precision: str
 ) -> TrainingRun:
     """Return how the weights of a task came about."""
     import tensorflow as tf
 
-    options = {key: value for key, value in significant(task).items() if key != "about"}
+    options = {key: value for key, value in significant(task).items() if key not in _TEXTS}
     return TrainingRun(
         data=[data_set(patches, digest(patches.path))],
         options={**options, **task.resolved()},
@@ -62,5 +94,6 @@ def described(task: TrainingTask, patches: PatchSet) -> str:
     """Return in one line what was trained on."""
     text = f"{len(patches):,} patches of {patches.path.name}"
     if patches.scenes is not None:
-        text += f", from {len(patches.scenes):,} scenes or pairs of scenes"
+        whole = "pairs of scenes" if "PV" in patches.shapes else "scenes"
+        text += f", from {len(patches.scenes):,} {whole}"
     return f"{task.about.rstrip('.')}: {text}" if task.about else text

@@ -12,12 +12,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.stats import wasserstein_distance
-from tensorflow.python.framework import config
 
 from models.networks.discriminator import build_discriminator
 from models.networks.unet import build_unet
 from models.training.cyclegan import PENALTY_WEIGHTS, CycleGAN, Options, gradient_penalty
-from models.training.device import prepare
 
 SIZES = {"width": 3, "discriminator_width": 2}
 LOSSES = [
@@ -29,14 +27,7 @@ LOSSES = [
 NETWORKS = ["genpv2l8", "genl82pv", "discl8", "discpv"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def eager():
-    """Run steps as they are written: to trace one takes longer than a few of them."""
-    tf.config.run_functions_eagerly(True)
-    prepare(1, "f32")
-    yield
-    tf.config.run_functions_eagerly(False)
-    config.disable_op_determinism()
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 def array(tensor):

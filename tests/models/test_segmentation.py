@@ -10,20 +10,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.python.framework import config
 
-from models.training.device import prepare
 from models.training.segmentation import Options, Segmentation, class_weights
 
-
-@pytest.fixture(scope="module", autouse=True)
-def eager():
-    """Run steps as they are written: to trace one takes longer than a few of them."""
-    tf.config.run_functions_eagerly(True)
-    prepare(1, "f32")
-    yield
-    tf.config.run_functions_eagerly(False)
-    config.disable_op_determinism()
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 def array(tensor):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pipelines.paired_patches import whole_patches
 from pipelines.paired_scenes import overlap
-from pipelines.pairs import PseudoSimultaneousPairs, parse_duration, parse_shares
+from pipelines.pairs import PseudoSimultaneousPairs, parse_duration
+from pipelines.shares import parse_shares
 from scenes.grid import Affine, Grid, Rows
 from scenes.patches import Split, open_patches
 from scenes.probav import ProbaVImage, open_probav, write_probav

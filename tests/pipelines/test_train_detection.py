@@ -328,3 +328,15 @@ def test_a_training_that_breaks_down_in_its_last_step(data, commands, tmp_path):
     assert "broke down in step 1 (epoch 1 of 1): " in text and "not finite. Lower --lr" in text
     assert not (tmp_path / "cloud_detection").exists()
     assert not list(tmp_path.glob("*.training/state-*"))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../mine", "mine.h5"])
+def test_a_name_that_is_none_is_refused(name):
+    with pytest.raises(ValueError, match="letters, digits, _ and -"):
+        TrainCloudDetection(dataset="patches.hdf5", name=name).output()
+
+
+def test_a_card_says_of_its_data_what_the_user_says(trained):
+    card = (trained[0] / "small.md").read_text()
+    assert "simulated" not in card.lower()
+    assert "not stated" in card

@@ -19,6 +19,7 @@ from pipelines import (
     ConvertPV,
     FetchCheckpoint,
     InferenceDA,
+    PictureDA,
     PicturePV,
     PseudoSimultaneousPairs,
 )
@@ -185,6 +186,19 @@ def test_inference_da(small, weights, tmp_path):
     assert found == pytest.approx(INFERENCE_DA_1, abs=0.01), BUMP
 
 
+def test_picture_da(small, weights, tmp_path):
+    scene, *_ = small.probav(tmp_path)
+    adapted = InferenceDA(
+        pvimage=str(scene), image_dest=str(tmp_path / "adapted.HDF5"),
+        cloud_detection_weights=weights.four, dagans_weights=weights.generator,
+    )  # fmt: skip
+    made(adapted)
+    picture = Image.open(made(adapted.clone(PictureDA)))
+    found = np.asarray(picture).mean(axis=(0, 1))
+    assert PictureDA.algorithm_version == 1
+    assert (picture.size, tuple(found)) == (SIZE_DA_1, pytest.approx(PICTURE_DA_1, abs=1.0)), BUMP
+
+
 def test_apply_mask(small, tmp_path):
     scene, *_ = small.landsat(tmp_path)
     mask = (np.indices(small.SHAPE).sum(axis=0) // 5 % 3).astype(np.uint8)
@@ -261,3 +275,5 @@ APPLIED_1 = (1648, 2926.681, 3011.143, 3120.34, 3191.35, 3301.581, 3415.87)
 PAIRS_1 = (47, 0.31576, 0.28786, 21.78723, 35.89362)
 # Patches; mean of the images and of their steps along a row, mean of the label.
 CLOUD_PATCHES_1 = (23, 0.302657, 0.010144, 0.185292)
+SIZE_DA_1 = (1327, 572)
+PICTURE_DA_1 = (162.74, 161.18, 159.95)
