@@ -4,7 +4,7 @@ Usage: `python benchmarks/detection.py WORK [--shared FOLDER] [--quick]`
 
 WORK keeps scenes, patches and trained networks; FOLDER holds real scenes and published weights,
 without which nothing is said of these. Truth of simulated scenes is optical thickness: thick cloud
-from 3 on, thin from 0.3, and 0.1 to 0.3 is not scored. Networks and regression learn with cloud and
+from 3 on, thin from 0.3, and 0.1 to 0.3 is neither learnt nor scored. Networks and regression learn with cloud and
 clear weighted alike, and decide at 0.5; beside it stands the threshold that has the fewest errors
 on the validation scenes.
 """
@@ -76,7 +76,7 @@ class Size:
     probav: Run
 
 
-FULL = Size(16, 1024, Run(6, 100, lr=2e-3), Run(2, 80, lr=2e-3), PROBAV_RUN)
+FULL = Size(16, 1024, Run(10, 180, lr=2e-3), Run(3, 100, lr=2e-3), PROBAV_RUN)
 QUICK = Size(2, 384, Run(1, 4, 4, 8), Run(1, 2, 4, 8), Run(1, 2, 4, 8))
 
 Predict = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]

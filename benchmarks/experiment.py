@@ -83,7 +83,7 @@ class Run:
 
 
 # How the detector of Proba-V is trained in full.
-PROBAV_RUN = Run(8, 100)
+PROBAV_RUN = Run(10, 180, lr=2e-3)
 # What the model cards say.
 CARD = {
     "about": "simulated Landsat-8 scenes of nine kinds of landscape (SimulateScenes), "
@@ -127,15 +127,15 @@ def note(text: str) -> None:
 
 
 def simulated(work: Path, each: int, size: int) -> list[SimulatedScene]:
-    """Return `each` labelled scenes of each surface, those made that are missing."""
+    """Return `each` scenes of each surface, those made that are missing."""
     scenes = []
     for index, surface in enumerate(SURFACES):
         for seed in range(FIRST + STEP * index, FIRST + STEP * index + each):
-            folder = work / "sim" / f"scene{seed}_{size}_{surface}_biome_full"
+            folder = work / "sim" / f"scene{seed}_{size}_{surface}_full"
             if not folder.is_dir():
                 product(
                     work, "SimulateScenes", outfolder=work / "sim", seed=seed, size=size,
-                    surface=surface, labels="biome", fill_border=False,
+                    surface=surface, fill_border=False,
                 )  # fmt: skip
             scenes.append(SimulatedScene(folder, surface))
     return scenes
@@ -151,7 +151,7 @@ def cloud_patches(
         listed.write_text(text)
     return product(
         work, "CloudPatches", scenes=listed, name=name, bands=bands, strata=STRATA,
-        outfolder=work / "patches", converted=work / "converted", **options,
+        outfolder=work / "patches", converted=work / "converted", labels="simulated", **options,
     )  # fmt: skip
 
 

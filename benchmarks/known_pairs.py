@@ -80,7 +80,7 @@ def seen(work: Path, names: Sequence[str], instrument: Instrument, seed: int) ->
 
     found = []
     for number, name in enumerate(names):
-        path = work / "converted" / f"{name}_100M_biome.HDF5"
+        path = work / "converted" / f"{name}_100M_simulated.HDF5"
         with open_labelled(LabelledSource(name, path, "converted"), BANDS) as scene:
             lu = read_rows(scene.image)
             cloud = scene.cloud(Rows(0, scene.image.shape[0]))

@@ -38,6 +38,8 @@ __all__ = ["CloudPatches"]
 
 _log = logging.getLogger("luigi-interface.skysieve")
 _PROBAV = "probav"
+# Labels that tell thin clouds from thick ones.
+_THIN_TOLD = ("biome", "simulated")
 # Pixels of the edge of the largest patch that files of patches hold.
 _LARGEST = 4096
 
@@ -53,9 +55,10 @@ class CloudPatches(ProductTask):
         "scene; of SPARCS the *_data.tif, of patches of 38-Cloud the red_patch_*.TIF"
     )
     labels: str = luigi.ChoiceParameter(
-        choices=("biome", "38c", "sparcs"),
+        choices=("biome", "38c", "sparcs", "simulated"),
         default="biome",
-        description="labels of the scenes: L8 Biome's (and simulated ones), 38-Cloud's, SPARCS's",
+        description="labels of the scenes: L8 Biome's, 38-Cloud's, SPARCS's, the truth of "
+        "simulated ones",
     )
     bands: str = luigi.ChoiceParameter(
         choices=("rgbi", "rgbiswir", _PROBAV),
@@ -73,7 +76,7 @@ class CloudPatches(ProductTask):
     thin: str = luigi.ChoiceParameter(
         choices=("cloud", "ignore", "clear"),
         default="cloud",
-        description="what thin clouds count as (of L8 Biome)",
+        description="what thin clouds count as (of L8 Biome and simulated scenes)",
     )
     min_valid: float = luigi.FloatParameter(
         default=0.5, description="least share of labelled pixels in a patch, 0 to 1"
@@ -243,10 +246,11 @@ class CloudPatches(ProductTask):
                 f"--min-valid from 0 to 1, not {self.size}, {self.stride} and {self.min_valid:g}"
             )
         parse_shares(self.split)
-        if self.thin != "cloud" and (self._is_converted or self.labels != "biome"):
+        if self.thin != "cloud" and (self._is_converted or self.labels not in _THIN_TOLD):
             raise ValueError(
                 f"--thin {self.thin} needs labels that tell thin clouds from thick ones, which "
-                "those of L8 Biome at 30 m do: leave it out, or choose other --labels and --bands"
+                "those of L8 Biome and of simulated scenes do at 30 m: leave it out, or choose "
+                "other --labels and --bands"
             )
 
     def _check_scene(self, path: Path) -> None:

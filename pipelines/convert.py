@@ -47,9 +47,10 @@ class ConvertPV(ProductTask):
         choices=("333M", "100M", "1KM"), default="333M", description="pixels of the product"
     )
     type_product: str = luigi.ChoiceParameter(
-        choices=("landsat8", "biome", "38c"),
+        choices=("landsat8", "biome", "38c", "simulated"),
         default="landsat8",
-        description="labels beside the scene: none, L8 Biome's mask, 38-Cloud's ground truth",
+        description="labels beside the scene: none, L8 Biome's mask, 38-Cloud's ground truth, the "
+        "truth of a simulated scene",
     )
     grid: str = luigi.ChoiceParameter(
         choices=("probav", "scene"),

@@ -41,7 +41,7 @@ class LabelledInput:
 
 
 def list_labelled(given: str, labels: str) -> list[Path]:
-    """Return the scenes with "biome", "38c" or "sparcs" labels that `given` lists, matches or is.
+    """Return the scenes with such `labels` (`CloudPatches --labels`) that `given` names.
 
     It is what `list_scenes` takes; sub-scenes of SPARCS are named by their `_data.tif`. Raises what
     `list_scenes` raises, and `ValueError` for scenes that cannot have such labels.

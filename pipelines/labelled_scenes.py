@@ -38,7 +38,7 @@ __all__ = [
     "open_labelled",
 ]
 
-LabelSet: TypeAlias = Literal["biome", "38c", "sparcs", "converted"]
+LabelSet: TypeAlias = Literal["biome", "38c", "sparcs", "simulated", "converted"]
 Thin: TypeAlias = Literal["cloud", "ignore", "clear"]
 ReadCloud: TypeAlias = Callable[[Rows], NDArray[np.float32]]
 

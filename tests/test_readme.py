@@ -54,12 +54,12 @@ def folder(tmp_path_factory):
     """A folder with small scenes, where the commands of the pages are run in order."""
     place = tmp_path_factory.mktemp("readme")
     subprocess.run(
-        [BIN / "luigi", "--module", "pipelines", "SimulateScenes", "--outfolder", "made",
+        [BIN / "luigi", "--module", "pipelines", "SimulateScenes", "--outfolder", "simulated",
          "--size", "128", "--collection", "C2", "--labels", "biome"],
         cwd=place, check=True, capture_output=True,
     )  # fmt: skip
-    (landsat,) = place.glob("made/*/landsat/LC0*")
-    (probav,) = place.glob("made/*/probav/*.HDF5")
+    (landsat,) = place.glob("simulated/*/landsat/LC0*")
+    (probav,) = place.glob("simulated/*/probav/*.HDF5")
     make = f"""
 import sys; sys.path.insert(0, {str(SMALL)!r})
 from pathlib import Path
@@ -74,7 +74,7 @@ makers = {{
 for name, kind in small_registry.FILES.items():
     makers[kind](folder / "weights" / f"{{name}}.hdf5")
 small_training.labelled(folder / "patches.hdf5")
-print(small_scenes.sentinel2(folder / "made")[0])
+print(small_scenes.sentinel2(folder / "simulated")[0])
 """
     done = subprocess.run([sys.executable, "-c", make], check=True, capture_output=True, text=True)
     sentinel2 = Path(done.stdout.split()[-1])

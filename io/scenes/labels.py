@@ -1,4 +1,4 @@
-"""Manual cloud labels of Landsat-8 scenes: L8 Biome, 38-Cloud, SPARCS, in one table of classes.
+"""Cloud labels of Landsat-8 scenes: L8 Biome, 38-Cloud, SPARCS, simulated; in one table of classes.
 
 Usage:
     labels = open_labels(scene, "biome")
@@ -8,7 +8,8 @@ Usage:
 Biome (doi 10.5066/F7251GDH) ships `<scene>_fixedmask.img` with an ENVI header, or as a GeoTIFF of
 that name (torchgeo's packaging). 38-Cloud (github.com/SorourMo/38-Cloud) ships one GeoTIFF a scene,
 `Entire_scene_gts/edited_corrected_gts_<scene>.TIF`. Sets that label parts of scenes have readers
-of their own: SPARCS (`scenes.sparcs`), and the patches of 38-Cloud, here (`open_patch_labels`).
+of their own: SPARCS (`scenes.sparcs`), and the patches of 38-Cloud, here (`open_patch_labels`). Of
+scenes that `SimulateScenes` made, the truth is in `truth/classes.tif` beside `landsat/`.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ __all__ = [
 ]
 
 # Sets that label whole scenes, and all sets of codes.
-LabelKind: TypeAlias = Literal["biome", "38c"]
-LabelCodes: TypeAlias = Literal["biome", "38c", "38c patch", "sparcs"]
+LabelKind: TypeAlias = Literal["biome", "38c", "simulated"]
+LabelCodes: TypeAlias = Literal["biome", "38c", "38c patch", "sparcs", "simulated"]
 ReadRows: TypeAlias = Callable[[Rows], NDArray[np.uint8]]
 
 
@@ -101,6 +102,19 @@ CODES: Mapping[LabelCodes, Mapping[int, LabelClass]] = MappingProxyType(
                 6: LabelClass.WATER,
             }
         ),
+        # Where the optical thickness is 0.1 to 0.3 (5), neither answer is wrong.
+        "simulated": MappingProxyType(
+            {
+                0: LabelClass.UNLABELLED,
+                1: LabelClass.CLEAR,
+                2: LabelClass.WATER,
+                3: LabelClass.SNOW,
+                4: LabelClass.SHADOW,
+                5: LabelClass.UNLABELLED,
+                6: LabelClass.THIN_CLOUD,
+                7: LabelClass.THICK_CLOUD,
+            }
+        ),
     }
 )
 # Marks codes that a label set does not have; no class has this value.
@@ -108,6 +122,7 @@ UNKNOWN = 255
 # Where the label sets put their files.
 BIOME_ENVI, BIOME_TIFF = "_fixedmask.img", "_fixedmask.tif"
 CLOUD38_FOLDER, CLOUD38_PREFIX = "Entire_scene_gts", "edited_corrected_gts_"
+SIMULATED_FOLDER, SIMULATED_TIFF = "truth", "classes.tif"
 # In the place of a band's colour in the names of patches.
 CLOUD38_TRUTH = "gt"
 # "data type" of unsigned bytes (ENVI header manual, NV5 Geospatial).
@@ -171,10 +186,12 @@ def open_labels(scene: LandsatScene, kind: LabelKind) -> Labels:
 
     "biome": `*_fixedmask.img` + `.hdr` or `*_fixedmask.TIF` in the product. "38c":
     `edited_corrected_gts_<scene>.TIF` in the product, in a folder `Entire_scene_gts` in it or
-    beside it. Raises `FileNotFoundError` for absent labels, `ValueError` for another shape, place
-    or layout, `OSError` for a truncated or damaged file.
+    beside it. "simulated": `truth/classes.tif` beside the folder that the product is in. Raises
+    `FileNotFoundError` for absent labels, `ValueError` for another shape, place or layout,
+    `OSError` for a truncated or damaged file.
     """
-    product, name = _find_biome(scene) if kind == "biome" else _find_38cloud(scene)
+    find = {"biome": _find_biome, "38c": _find_38cloud, "simulated": _find_simulated}[kind]
+    product, name = find(scene)
     if name.lower().endswith(BIOME_ENVI):
         labels = _open_envi(product, name, kind)
     else:
@@ -249,6 +266,17 @@ def _find_38cloud(scene: LandsatScene) -> tuple[Product, str]:
     raise FileNotFoundError(
         f"no labels {name} in {path}, nor in a folder {CLOUD38_FOLDER} in it or beside it: "
         "add them, or give another type of product"
+    )
+
+
+def _find_simulated(scene: LandsatScene) -> tuple[Product, str]:
+    path = scene.product.path
+    folder = path.absolute().parent.parent / SIMULATED_FOLDER
+    if folder.is_dir() and SIMULATED_TIFF in (product := open_product(folder)):
+        return product, SIMULATED_TIFF
+    raise FileNotFoundError(
+        f"{path} has no truth {folder / SIMULATED_TIFF}: expected a scene where SimulateScenes "
+        "wrote it; give another kind of labels, or simulate it again"
     )
 
 

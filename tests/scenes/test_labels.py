@@ -28,6 +28,9 @@ CLOUD38 = np.random.default_rng(2).integers(0, 3, (40, 50), dtype=np.uint8)
 # What each code means: Biome's page; 38-Cloud as IPL-UV/pvl8dagans reads it.
 MEANING = {0: "UNLABELLED", 64: "SHADOW", 128: "CLEAR", 192: "THIN_CLOUD", 255: "THICK_CLOUD"}
 MEANING_38 = {0: "UNLABELLED", 1: "CLEAR", 2: "CLOUD"}
+# By the names of docs/simulator.md: fill, land, water, snow, shadow, ignore, thin, thick.
+SIMULATED = "UNLABELLED CLEAR WATER SNOW SHADOW UNLABELLED THIN_CLOUD THICK_CLOUD"
+MEANING_SIMULATED = dict(enumerate(SIMULATED.split()))
 
 
 def expected(codes: np.ndarray, meaning: dict[int, str]) -> np.ndarray:
@@ -115,6 +118,20 @@ def test_38cloud_labels_beside_an_archive(make_scene, make_tiff, pack):
     assert labels_of(archive, "38c").shape == (40, 50)
 
 
+@pytest.mark.parametrize("form", ["folder", "tar"])
+def test_the_truth_of_a_simulated_scene(make_scene, make_tiff, pack, form):
+    folder = make_scene("C1")
+    home = folder.parent / "scene5" / "landsat" / folder.name
+    home.parent.mkdir(parents=True)
+    scene = pack(folder.rename(home), form)
+    scene = scene.rename(home.parent / scene.name)
+    codes = np.random.default_rng(3).integers(0, 8, (40, 50), dtype=np.uint8)
+    (home.parents[1] / "truth").mkdir()
+    make_tiff(home.parents[1] / "truth" / "classes.tif", codes)
+    with labels_of(scene, "simulated").reader() as read:
+        assert np.array_equal(read(Rows(3, 40)), expected(codes, MEANING_SIMULATED)[3:])
+
+
 def test_identity_is_that_of_the_mask(biome, pack):
     folder = biome()
     one = digests(labels_of(folder, "biome"))
@@ -123,9 +140,16 @@ def test_identity_is_that_of_the_mask(biome, pack):
     assert digests(labels_of(folder, "biome")) != one
 
 
-@pytest.mark.parametrize("kind", ["biome", "38c"])
-def test_absent_labels_are_named(make_scene, kind):
-    with pytest.raises(FileNotFoundError, match=r"_fixedmask\.img|edited_corrected_gts_LC08_L1TP"):
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        ("biome", r"_fixedmask\.img"),
+        ("38c", "edited_corrected_gts_LC08_L1TP"),
+        ("simulated", r"truth/classes\.tif"),
+    ],
+)
+def test_absent_labels_are_named(make_scene, kind, named):
+    with pytest.raises(FileNotFoundError, match=named):
         labels_of(make_scene("C1"), kind)
 
 
