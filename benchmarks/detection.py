@@ -4,9 +4,9 @@ Usage: `python benchmarks/detection.py WORK [--shared FOLDER] [--quick]`
 
 WORK keeps scenes, patches and trained networks; FOLDER holds real scenes and published weights,
 without which nothing is said of these. Truth of simulated scenes is optical thickness: thick cloud
-from 3 on, thin from 0.3, and 0.1 to 0.3 is neither learnt nor scored. Networks and regression learn with cloud and
-clear weighted alike, and decide at 0.5; beside it stands the threshold that has the fewest errors
-on the validation scenes.
+from 3 on, thin from 0.3, and 0.1 to 0.3 is neither learnt nor scored. Networks and regression learn
+with cloud and clear weighted alike, and decide at 0.5; beside it stands the threshold that has the
+fewest errors on the validation scenes.
 """
 
 from __future__ import annotations
