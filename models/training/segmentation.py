@@ -24,10 +24,9 @@ __all__ = ["Options", "Segmentation", "class_weights"]
 
 # The greatest weight that balancing gives a class.
 _MOST = 20.0
-# What moving statistics keep of themselves in a step: (1 + t) / (10 + t) after t steps, and at most
-# this. At first they follow the weights; in the end they rest on a hundred batches, as those of a
-# dozen depend on which scenes these are of (2 % of balanced accuracy from epoch to epoch).
-_KEPT = 0.99
+# Of moving statistics. Those of some dozen steps are steady with thousands of pixels each; Keras's
+# 0.99 would lag behind the weights, and spoil validation, for hundreds of steps.
+_MOMENTUM = 0.9
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,9 @@ class Segmentation:
         self.networks: Mapping[str, keras.Model] = {network.name: network}
         self._network = network
         mix(network, options.precision)
-        self._statistics: list[keras.Variable] = []
         for layer in network.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
-                # A step leaves those of its batch, and they are averaged here.
-                layer.momentum = 0.0
-                self._statistics += [layer.moving_mean, layer.moving_variance]
+                layer.momentum = _MOMENTUM
         self._call = caller(options.precision)
         self._neutral = neutral_input(network)
         self._weights = class_weights(clouds) if options.balanced else (1.0, 1.0)
@@ -144,9 +140,6 @@ class Segmentation:
 
     def _step(self, image: tf.Tensor, cloud: tf.Tensor) -> tf.Tensor:
         trained = self._network.trainable_variables
-        before = [tf.identity(each.value) for each in self._statistics]
-        count = tf.cast(self._optimizer.iterations.value, tf.float32)
-        kept = tf.minimum(_KEPT, (1 + count) / (10 + count))
         with tf.GradientTape() as tape:
             logits = self._call(self._network, image, training=True)[..., 0]
             loss = weighted_crossentropy(tf.maximum(cloud, 0.0), logits, self._weighted(cloud))
@@ -157,8 +150,6 @@ class Segmentation:
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
         self._optimizer.apply(found, trained)
-        for each, old in zip(self._statistics, before, strict=True):
-            each.assign(kept * old + (1 - kept) * each.value)
         return loss
 
     def _weighted(self, cloud: Any) -> Any:

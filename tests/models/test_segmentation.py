@@ -70,22 +70,6 @@ def test_the_loss_by_hand():
         assert learner.step(seen) == {"loss": pytest.approx(expected, rel=1e-5)}
 
 
-def test_moving_statistics_rest_on_more_and_more_batches():
-    learner = small(Options())
-    (network,) = learner.networks.values()
-    normal = network.get_layer("normal")
-    seen = keras.Model(network.input, network.get_layer("block").output)
-    expected = 0.0
-    for count in range(3):
-        drawn = batch(count)
-        mean = array(seen(drawn["image"])).mean(axis=(0, 1, 2))
-        kept = (1 + count) / (10 + count)
-        expected = kept * expected + (1 - kept) * mean
-        learner.step(drawn)
-        # What is not labelled holds data here, so that nothing is filled.
-        np.testing.assert_allclose(array(normal.moving_mean), expected, atol=1e-6)
-
-
 def test_updates_are_those_of_adamw_with_a_rate_that_falls():
     options = Options(learning_rate=0.1, decay=0.5, steps=2, weight_decay=0.3, balanced=False)
     learner = pixelwise(options)
