@@ -62,7 +62,7 @@ class Size:
 
 
 # A rate of learning well above the published 1e-4: there are a few hundred steps, not 10^5.
-FULL = Size(16, 1024, PROBAV_RUN, Run(6, 50, 8, 16, lr=1e-3), (4, 5, 6), 5)
+FULL = Size(48, 512, PROBAV_RUN, Run(6, 50, 8, 16, lr=1e-3), (4, 5, 6), 5)
 QUICK = Size(2, 384, Run(1, 2, 4, 8), Run(1, 1, 4, 8, lr=2e-3), (1,), 1)
 
 

@@ -76,7 +76,8 @@ class Size:
     probav: Run
 
 
-FULL = Size(16, 1024, Run(10, 180, lr=2e-3), Run(3, 100, lr=2e-3), PROBAV_RUN)
+# Many small scenes rather than few large ones: networks overfit to scenes, not to pixels.
+FULL = Size(48, 512, Run(10, 180, lr=2e-3), Run(3, 100, lr=2e-3), PROBAV_RUN)
 QUICK = Size(2, 384, Run(1, 4, 4, 8), Run(1, 2, 4, 8), Run(1, 2, 4, 8))
 
 Predict = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SURFACES = ("mixed", "crop", "forest", "desert", "urban", "mountain", "snow", "coast", "water")
 LANDSAT = {"rgbi": ("B2", "B3", "B4", "B5"), "rgbiswir": ("B2", "B3", "B4", "B5", "B6", "B7")}
 # Seeds of the first scene, and between the first ones of two surfaces.
-FIRST, STEP = 1000, 16
+FIRST, STEP = 1000, 64
 # What finds the surface in a scene's path.
 STRATA = r"scene\d+_\d+_([a-z]+)_"
 MODULES = {
@@ -87,7 +87,7 @@ PROBAV_RUN = Run(10, 180, lr=2e-3)
 # What the model cards say.
 CARD = {
     "about": "simulated Landsat-8 scenes of nine kinds of landscape (SimulateScenes), "
-    "1024 x 1024 pixels each",
+    "512 x 512 pixels each",
     "limits": "Trained on simulated scenes, it is for trials and demonstrations: on real scenes "
     "the published weights are the better choice.",
     "licence": "MIT",
@@ -172,7 +172,7 @@ def probav_detector(work: Path, scenes: Sequence[SimulatedScene], run: Run) -> P
 
 def probav_patches(work: Path, scenes: Sequence[SimulatedScene]) -> Path:
     """Return the patches of scenes that were converted to Proba-V at 100 m."""
-    return cloud_patches(work, "all", scenes, "probav", resolution="100M", size=64, stride=64)
+    return cloud_patches(work, "all", scenes, "probav", resolution="100M", size=64, stride=40)
 
 
 def splits(patches: Path, array: str = "image") -> dict[str, list[str]]:
