@@ -83,7 +83,7 @@ class Run:
 
 
 # How the detector of Proba-V is trained in full.
-PROBAV_RUN = Run(10, 180, lr=2e-3)
+PROBAV_RUN = Run(16, 115, lr=2e-3)
 # What the model cards say.
 CARD = {
     "about": "simulated Landsat-8 scenes of nine kinds of landscape (SimulateScenes), "
