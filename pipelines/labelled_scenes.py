@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from models.physics import orbit
 from pipelines.scene_rows import SceneRows, landsat_rows, patch_rows, probav_rows, sparcs_rows
+from scenes.classes import CLOUDS, LabelClass
 from scenes.cloud38 import open_patch
 from scenes.cloud38_layout import is_patch
 from scenes.grid import Rows
-from scenes.labels import CLOUDS, LabelClass, open_labels, open_patch_labels
+from scenes.labels import open_labels, open_patch_labels
 from scenes.landsat import open_scene
 from scenes.probav import open_probav
 from scenes.sparcs import open_sub_scene

@@ -17,8 +17,9 @@ from models.physics.coarsen import to_blocks
 from models.physics.landsat_to_probav import ProbaVView, to_probav
 from models.physics.observation import ClassSource, Observation
 from scenes import probav_layout
+from scenes.classes import CLOUDS, LabelClass
 from scenes.grid import Grid, Rows
-from scenes.labels import CLOUDS, LabelClass, LabelKind, Labels, ReadRows, open_labels
+from scenes.labels import LabelKind, Labels, ReadRows, open_labels
 from scenes.landsat import BandReader, LandsatScene, open_scene
 from scenes.probav import ProbaVImage, encode_status, write_probav
 from scenes.quality import decode

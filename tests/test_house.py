@@ -52,7 +52,10 @@ def test_arrows_run_one_way():
             assert not used & {"luigi", "models", "pipelines", "tensorflow", "keras"}, path
         elif path.is_relative_to(PACKAGES["models"]):
             assert not used & {"luigi", "pipelines"}, path
-            assert {u for u in used if u.startswith("scenes")} <= {"scenes.grid"}, path
+            assert {u for u in used if u.startswith("scenes")} <= {
+                "scenes.grid",
+                "scenes.classes",
+            }, path
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -16,18 +16,17 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import BinaryIO, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scenes.archive import Member, Product, open_product
-from scenes.cloud38_layout import patch_files
+from scenes.classes import CODES, LabelClass, LabelCodes, to_classes
+from scenes.cloud38_layout import patch_file
 from scenes.geotiff import (
     gdal_environment,
     grid_of,
@@ -39,86 +38,17 @@ from scenes.grid import Rows
 from scenes.landsat import LandsatScene
 
 __all__ = [
-    "CLOUDS",
-    "LabelClass",
-    "LabelCodes",
+    "CLOUD38_PREFIX",
     "LabelKind",
     "Labels",
     "open_labels",
     "open_patch_labels",
-    "to_classes",
 ]
 
-# Sets that label whole scenes, and all sets of codes.
+# Sets that label whole scenes.
 LabelKind: TypeAlias = Literal["biome", "38c", "simulated"]
-LabelCodes: TypeAlias = Literal["biome", "38c", "38c patch", "sparcs", "simulated"]
 ReadRows: TypeAlias = Callable[[Rows], NDArray[np.uint8]]
 
-
-class LabelClass(IntEnum):
-    """Classes of a labelled pixel, common to all label sets."""
-
-    UNLABELLED = 0
-    CLEAR = 1
-    THIN_CLOUD = 2
-    THICK_CLOUD = 3
-    SHADOW = 4
-    SNOW = 5
-    WATER = 6
-    CLOUD = 7  # where a set does not tell thin from thick
-
-
-# The classes that count as cloud in a binary mask (both papers count thin cloud).
-CLOUDS = frozenset({LabelClass.THIN_CLOUD, LabelClass.THICK_CLOUD, LabelClass.CLOUD})
-
-CODES: Mapping[LabelCodes, Mapping[int, LabelClass]] = MappingProxyType(
-    {
-        # Foga et al. 2017, doi 10.1016/j.rse.2017.03.026, and the data set's page.
-        "biome": MappingProxyType(
-            {
-                0: LabelClass.UNLABELLED,
-                64: LabelClass.SHADOW,
-                128: LabelClass.CLEAR,
-                192: LabelClass.THIN_CLOUD,
-                255: LabelClass.THICK_CLOUD,
-            }
-        ),
-        # Mohajerani and Saeedi 2019, arXiv 1901.10077; codes as IPL-UV/pvl8dagans reads them.
-        "38c": MappingProxyType(
-            {0: LabelClass.UNLABELLED, 1: LabelClass.CLEAR, 2: LabelClass.CLOUD}
-        ),
-        # The same, as its patches are distributed: fill is told by the bands only.
-        "38c patch": MappingProxyType({0: LabelClass.CLEAR, 255: LabelClass.CLOUD}),
-        # Hughes and Kennedy 2019, doi 10.3390/rs11212591, and readme.txt of the OSU package:
-        # 0 cloud shadow, 1 the same over water, 2 water, 3 snow or ice, 4 land, 5 cloud, 6 flooded.
-        "sparcs": MappingProxyType(
-            {
-                0: LabelClass.SHADOW,
-                1: LabelClass.SHADOW,
-                2: LabelClass.WATER,
-                3: LabelClass.SNOW,
-                4: LabelClass.CLEAR,
-                5: LabelClass.CLOUD,
-                6: LabelClass.WATER,
-            }
-        ),
-        # Where the optical thickness is 0.1 to 0.3 (5), neither answer is wrong.
-        "simulated": MappingProxyType(
-            {
-                0: LabelClass.UNLABELLED,
-                1: LabelClass.CLEAR,
-                2: LabelClass.WATER,
-                3: LabelClass.SNOW,
-                4: LabelClass.SHADOW,
-                5: LabelClass.UNLABELLED,
-                6: LabelClass.THIN_CLOUD,
-                7: LabelClass.THICK_CLOUD,
-            }
-        ),
-    }
-)
-# Marks codes that a label set does not have; no class has this value.
-UNKNOWN = 255
 # Where the label sets put their files.
 BIOME_ENVI, BIOME_TIFF = "_fixedmask.img", "_fixedmask.tif"
 CLOUD38_FOLDER, CLOUD38_PREFIX = "Entire_scene_gts", "edited_corrected_gts_"
@@ -207,39 +137,18 @@ def open_labels(scene: LandsatScene, kind: LabelKind) -> Labels:
 def open_patch_labels(red: Path) -> Labels:
     """Find the labels of the patch of 38-Cloud whose red band is at `red`.
 
-    They lie beside it, `gt_patch_...TIF`, or as distributed, in `train_gt/` beside `train_red/`.
+    They lie beside it, `gt_patch_...TIF`, or as distributed, in `train_gt/` beside `train_red/`
+    (95-Cloud: `train_gt_additional_to38cloud/`).
     Raises `FileNotFoundError` where there are none, `OSError` for a damaged file.
     """
-    green = patch_files(red)["B3"]
-    folder = green.parent
-    if folder != red.parent:
-        folder = folder.with_name(folder.name.removesuffix("green") + CLOUD38_TRUTH)
-    file = folder / (CLOUD38_TRUTH + green.name.removeprefix("green"))
+    file = patch_file(red, CLOUD38_TRUTH)
     if not file.is_file():
         raise FileNotFoundError(
             f"{red} has no labels: expected {file}, which only the training patches have"
         )
-    product = Product(folder, {file.name: Member(file.name, file, file.stat().st_size)})
+    product = Product(file.parent, {file.name: Member(file.name, file, file.stat().st_size)})
     with gdal_environment(), open_geotiff(product, file.name) as dataset:
         return Labels(product, file.name, "38c patch", dataset.shape)
-
-
-def to_classes(codes: NDArray[Any], kind: LabelCodes, label: str) -> NDArray[np.uint8]:
-    """Translate the codes of a label set (0-255, any shape) into uint8 of `LabelClass`.
-
-    Raises `ValueError` naming `label` for a code that the set does not have, as resampled masks do.
-    """
-    table = np.full(256, UNKNOWN, np.uint8)
-    table[list(CODES[kind])] = list(CODES[kind].values())
-    as_bytes = codes.astype(np.uint8)
-    classes = table[as_bytes]
-    unknown = (classes == UNKNOWN) | (as_bytes != codes)
-    if unknown.any():
-        raise ValueError(
-            f"{label} holds the code {codes[unknown].flat[0]}, expected "
-            f"{', '.join(map(str, CODES[kind]))}: give the mask as published"
-        )
-    return np.asarray(classes)
 
 
 def _find_biome(scene: LandsatScene) -> tuple[Product, str]:

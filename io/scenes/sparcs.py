@@ -31,9 +31,10 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from scenes.archive import Member, Product
+from scenes.classes import to_classes
 from scenes.geotiff import gdal_environment, grid_of, open_geotiff, read_rows
 from scenes.grid import Affine, Grid, Rows
-from scenes.labels import ReadRows, to_classes
+from scenes.labels import ReadRows
 from scenes.mtl import LandsatMetadata, read_metadata
 from scenes.sparcs_layout import BANDS, SUB_SCENE, sub_scene_name
 

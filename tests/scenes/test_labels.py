@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from affine import Affine
 
+from scenes.classes import CLOUDS, LabelClass
 from scenes.grid import Rows
-from scenes.labels import CLOUDS, LabelClass, open_labels
+from scenes.labels import open_labels
 from scenes.landsat import open_scene
 
 HEADER = """ENVI

@@ -13,8 +13,8 @@ import rasterio
 from affine import Affine
 from PIL import Image
 
+from scenes.classes import LabelClass
 from scenes.grid import Rows
-from scenes.labels import LabelClass
 from scenes.sparcs import open_sub_scene
 from scenes.sparcs_layout import is_sub_scene, sub_scene_name
 
