@@ -196,3 +196,19 @@ def test_what_cannot_be_drawn_is_refused():
         difference(f1, counts, other)
     with pytest.raises(ValueError, match="rows of one length in all groups of both"):
         difference(f1, counts, {**counts, "g00": [1, 2, 3, 4, 5]})
+
+
+def test_several_numbers_of_the_same_draws_are_those_of_each_alone():
+    random = np.random.default_rng(4)
+    ours, theirs = table(random, 12), table(random, 12)
+    # Undefined for all; and for all but one group.
+    ours["g00"], theirs["g00"] = [7, 0, 0, 0], [0, 0, 0, 5]
+
+    def several(row):
+        return {"f1": f1(row), "none": math.nan, "ratio": ratio(row)}
+
+    found = intervals.intervals(several, ours)
+    assert found["f1"] == interval(f1, ours) and found["ratio"] == interval(ratio, ours)
+    assert math.isnan(found["none"].value) and math.isnan(found["none"].low)
+    apart = intervals.differences(several, ours, theirs, seed=2)
+    assert apart["ratio"] == difference(ratio, ours, theirs, seed=2)
