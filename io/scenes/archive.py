@@ -22,7 +22,13 @@ from typing import IO, BinaryIO
 
 from scenes.gzip_stream import GzipStream, RestartPoints
 
-__all__ = ["Member", "Product", "open_product", "product_name"]
+__all__ = [
+    "Member",
+    "Product",
+    "lone_file",
+    "open_product",
+    "product_name",
+]
 
 # First bytes of a gzip file (RFC 1952 section 2.3.1).
 GZIP_MAGIC = b"\x1f\x8b"
@@ -141,6 +147,13 @@ class Product:
             return self.members[name]
         alike = [member for key, member in self.members.items() if key.lower() == name.lower()]
         return alike[0] if len(alike) == 1 else None
+
+
+def lone_file(path: Path) -> Product:
+    """Return a file as a product of its own. Raises `FileNotFoundError` where there is none."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there, or is not a file: check the path")
+    return Product(path.parent, {path.name: Member(path.name, path, path.stat().st_size)})
 
 
 def product_name(path: Path) -> str:

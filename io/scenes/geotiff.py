@@ -76,11 +76,12 @@ def gdal_cache(datasets: Iterable[DatasetReader]) -> contextlib.AbstractContextM
 
 
 @contextlib.contextmanager
-def open_geotiff(product: Product, name: str) -> Iterator[DatasetReader]:
-    """Open the member `name`, which must be a GeoTIFF of one band with all of its blocks.
+def open_geotiff(product: Product, name: str, several: bool = False) -> Iterator[DatasetReader]:
+    """Open the member `name`, which must be a GeoTIFF with all of its blocks, of one band.
 
-    Raises `FileNotFoundError` for an absent file, `OSError` for one that is no GeoTIFF (also a VRT
-    of that name), truncated or unfinished, `ValueError` for several bands.
+    With `several` it may have more. Raises `FileNotFoundError` for an absent file, `OSError` for
+    one that is no GeoTIFF (also a VRT of that name), truncated or unfinished, `ValueError` for
+    several bands.
     """
     label = f"{product.path}: {name}"
     path = product.gdal_path(name)
@@ -91,25 +92,25 @@ def open_geotiff(product: Product, name: str) -> Iterator[DatasetReader]:
     except RasterioError as error:
         raise OSError(f"{label} is no readable GeoTIFF ({error}): fetch it again") from error
     with dataset:
-        if dataset.count != 1:
+        if dataset.count != 1 and not several:
             raise ValueError(f"{label} has {dataset.count} bands: expected a file of one band")
         _require_whole(product, name, label)
         yield dataset
 
 
 def read_rows(
-    dataset: DatasetReader, rows: Rows, label: str, out: NDArray[Any] | None = None
+    dataset: DatasetReader, rows: Rows, label: str, out: NDArray[Any] | None = None, band: int = 1
 ) -> NDArray[Any]:
     """Return the rows `[start, stop)` as `(rows, width)` in the file's own dtype, or in `out`.
 
-    Raises `ValueError` for rows outside the file, `OSError` where the bytes cannot be decoded; both
-    name `label`.
+    `band` counts from 1, as GDAL does. Raises `ValueError` for rows outside the file, `OSError`
+    where the bytes cannot be decoded; both name `label`.
     """
     if not 0 <= rows.start < rows.stop <= dataset.height:
         raise ValueError(f"{label} has rows 0 to {dataset.height}, not {rows.start} to {rows.stop}")
     window = Window(0, rows.start, dataset.width, len(rows))
     try:
-        values: NDArray[Any] = dataset.read(1, window=window, out=out)
+        values: NDArray[Any] = dataset.read(band, window=window, out=out)
     except RasterioError as error:
         raise OSError(
             f"{label} cannot be decoded in rows {rows.start} to {rows.stop} "

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from scenes import probav_layout as layout
 from scenes.grid import Affine, Grid, Rows
+from scenes.hdf5_links import own_dataset
 
 _CHUNK = 256
 # Bytes of chunks that each dataset keeps: a row of chunks of the widest products, so that rows read
@@ -225,12 +226,12 @@ def decode_status(status: NDArray[np.uint16]) -> dict[str, NDArray[np.bool_]]:
 
 def _safe_dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     """Return a dataset whose bytes lie in `file` itself and whose shape a product can have."""
-    link = file.get(name, getlink=True) if name in file else None
-    dataset: h5py.Dataset = file[name] if isinstance(link, h5py.HardLink) else None
-    if not isinstance(dataset, h5py.Dataset):
+    try:
+        dataset = own_dataset(file, name)
+    except ValueError as error:
+        raise ProbaVFormatError(f"{path}: {error}") from error
+    if dataset is None:
         raise ProbaVFormatError(f"{path}: expected the dataset {name}, and there is none")
-    if dataset.external or dataset.is_virtual:
-        raise ProbaVFormatError(f"{path}: {name} is stored outside of the file: refused")
     if dataset.ndim != 2 or not 0 < dataset.size <= layout.MOST_PIXELS:
         raise ProbaVFormatError(f"{path}: {name} has the shape {dataset.shape}, no product's")
     return dataset

@@ -25,7 +25,7 @@ from scenes.jpeg2000 import open_jpeg2000, require_whole
 from scenes.safe_metadata import local_name, parse_xml
 from scenes.sentinel2 import Sentinel2Scene
 
-__all__ = ["QualityClass", "quality_mask"]
+__all__ = ["QualityClass", "quality_files", "quality_mask"]
 
 QualityClass = Literal["opaque", "cirrus", "snow"]
 # The classes in the order of the bands of MSK_CLASSI, and their names in MSK_CLOUDS.
@@ -53,6 +53,12 @@ def quality_mask(scene: Sentinel2Scene, kind: QualityClass, grid: Grid) -> NDArr
     if polygons is not None and kind in GML_TYPES:
         return _rasterised(scene, polygons, GML_TYPES[kind], grid)
     return None
+
+
+def quality_files(scene: Sentinel2Scene) -> tuple[str, ...]:
+    """Return the members with the masks that the product has, at most one of each form."""
+    found = (_member(scene, pattern) for pattern in (CLASSI_FILE, CLOUDS_FILE))
+    return tuple(name for name in found if name is not None)
 
 
 def _member(scene: Sentinel2Scene, pattern: re.Pattern[str]) -> str | None:

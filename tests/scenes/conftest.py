@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -206,3 +209,14 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder of real satellite files is not beside the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def benchmarks() -> ModuleType:
+    """The module `small_benchmarks`: makers of small benchmarks in the published layouts."""
+    folder = str(Path(__file__).resolve().parent)
+    sys.path.insert(0, folder)
+    try:
+        return importlib.import_module("small_benchmarks")
+    finally:
+        sys.path.remove(folder)

@@ -230,6 +230,14 @@ class TestBadInput:
         with open_probav(product) as opened, pytest.raises(ProbaVFormatError, match="QUALITY/SM"):
             opened.status(Rows(0, 5))
 
+    def test_groups_of_other_files_are_not_read(self, product, tmp_path):
+        product.rename(tmp_path / "other.h5")
+        with h5py.File(product, "w") as file:
+            file["LEVEL2A"] = h5py.ExternalLink("other.h5", "/LEVEL2A")
+            assert "RED" in file["LEVEL2A/RADIOMETRY"]
+        with pytest.raises(ProbaVFormatError, match="RED/TOA, and there is none"):
+            open_probav(product).__enter__()
+
     def test_mapping_and_dates_are_named(self, product):
         with h5py.File(product, "a") as file:
             file["LEVEL2A/RADIOMETRY/RED/TOA"].attrs["MAPPING"] = np.array(["a", "b"], "S")
