@@ -82,6 +82,46 @@ def trainings() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def evaluations() -> ModuleType:
+    """The module `small_evaluation`: the tables of a small evaluation, and its pictures."""
+    return _module("small_evaluation")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A small evaluation: its tables, pictures and provenance, and its report in `folder`."""
+
+    folder: Path
+    tables: Any
+    gallery: dict[str, Path]
+    provenance: list[dict[str, str]]
+    title: str
+    page: Path
+
+
+@pytest.fixture(scope="session")
+def evaluated(evaluations: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+    """A small evaluation of three detectors on 24 scenes, and its report."""
+    from pipelines.report import write_report
+
+    folder, title = tmp_path_factory.mktemp("evaluation"), "Clouds of 24 scenes"
+    tables, gallery = evaluations.make(folder)
+    provenance = evaluations.provenance(tables)
+    page = folder / "report.html"
+    write_report(page, tables, title=title, gallery=gallery, provenance=provenance)
+    return Evaluated(folder, tables, gallery, provenance, title, page)
+
+
+@pytest.fixture(scope="session")
+def browsers() -> ModuleType:
+    """The module `small_browser`; the test skips where no Chromium is installed."""
+    module = _module("small_browser")
+    if module.chromium() is None:
+        pytest.skip(f"no Chromium is installed: none of {', '.join(module.NAMES)}")
+    return module
+
+
+@pytest.fixture(scope="session")
 def commands(
     trainings: ModuleType, registered: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Any]:
