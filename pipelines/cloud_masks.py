@@ -14,6 +14,7 @@ from pipelines.mask import CloudMask
 from pipelines.masks import CloudMaskL8, CloudMaskPV, CloudMaskS2
 from pipelines.weights import WeightsParameter
 from scenes.cloud38_layout import is_patch
+from scenes.sparcs_layout import is_sub_scene
 
 __all__ = ["AnySensor", "CloudMasks", "list_scenes"]
 
@@ -57,8 +58,8 @@ class AnySensor(luigi.Task):
         if kind is None:
             raise ValueError(
                 f"{path} is named like no scene of a known sensor: expected LC08_... or LC09_... "
-                "(folder, .tar, .tar.gz), red_patch_...TIF of 38-Cloud, S2x_MSIL1C_....SAFE or "
-                ".zip, or a Proba-V .HDF5"
+                "(folder, .tar, .tar.gz), red_patch_...TIF of 38-Cloud, LC8..._data.tif of SPARCS, "
+                "S2x_MSIL1C_....SAFE or .zip, or a Proba-V .HDF5"
             )
         task, option = kind
         made: CloudMask = self.clone(task, **{option: str(path)})  # type: ignore[no-untyped-call]
@@ -80,7 +81,7 @@ class CloudMasks(AnySensor, luigi.WrapperTask):
 
 def sensor(path: Path) -> tuple[type[CloudMask], str] | None:
     """Return the task for a scene of this name and its option; no I/O."""
-    if is_patch(path) or _LANDSAT.fullmatch(path.name):
+    if is_patch(path) or is_sub_scene(path) or _LANDSAT.fullmatch(path.name):
         return CloudMaskL8, "l8image"
     if _SENTINEL2.fullmatch(path.name):
         return CloudMaskS2, "s2image"

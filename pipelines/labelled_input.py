@@ -78,4 +78,5 @@ def is_part(path: Path) -> bool:
 
 def _is_landsat(path: Path, *, patches: bool) -> bool:
     kind = sensor(path)
-    return kind is not None and kind[0] is CloudMaskL8 and (patches or not is_patch(path))
+    is_whole = kind is not None and kind[0] is CloudMaskL8 and not is_part(path)
+    return is_whole or (patches and is_patch(path))

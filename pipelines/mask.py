@@ -23,6 +23,7 @@ from pipelines.scene_description import describe_scene
 from pipelines.settings import threads
 from scenes.archive import product_name
 from scenes.cloud38_layout import is_patch, patch_name
+from scenes.sparcs_layout import is_sub_scene, sub_scene_name
 
 if TYPE_CHECKING:
     from pipelines.scene_rows import SceneRows
@@ -152,6 +153,8 @@ class CloudMask(InferenceTask):
 
 def scene_name(path: Path) -> str:
     """Return the name of a scene's folder, archive or file, without suffix."""
+    if is_sub_scene(path):
+        return sub_scene_name(path)
     name = patch_name(path) if is_patch(path) else product_name(path)
     for suffix in (".SAFE", ".zip", ".SAFE", ".HDF5", ".hdf5", ".h5"):
         name = name.removesuffix(suffix)

@@ -12,11 +12,12 @@ import luigi
 from pipelines.inference import DETECTOR, Weights, adapted_detection
 from pipelines.mask import CloudMask
 from pipelines.product import ExternalInput, FileInput
-from pipelines.scene_input import LandsatInput, PatchInput, Sentinel2Input
+from pipelines.scene_input import LandsatInput, PatchInput, Sentinel2Input, SubSceneInput
 from pipelines.settings import threads
 from pipelines.weights import WeightsParameter, weights_title
 from scenes.cloud38_layout import is_patch
 from scenes.probav_layout import BANDS as PROBAV_BANDS
+from scenes.sparcs_layout import is_sub_scene
 
 if TYPE_CHECKING:
     from pipelines.scene_rows import SceneRows
@@ -40,7 +41,7 @@ class CloudMaskL8(CloudMask):
     l8image: str = luigi.Parameter(
         default="",
         description="Landsat-8/9 Level-1 product: its folder, .tar or .tar.gz; or the red band of "
-        "a patch of 38-Cloud",
+        "a patch of 38-Cloud, or the _data.tif of a sub-scene of SPARCS",
     )
     landsatimage: str = luigi.Parameter(default="", description="older name of --l8image")
     namemodel: str = luigi.ChoiceParameter(
@@ -67,11 +68,13 @@ class CloudMaskL8(CloudMask):
         """Return the files of the bands."""
         if is_patch(self.scene()):
             return PatchInput(self.scene(), bands)
+        if is_sub_scene(self.scene()):
+            return SubSceneInput(self.scene())
         return LandsatInput(self.scene(), bands)
 
     def rows(self, bands: tuple[str, ...]) -> AbstractContextManager[SceneRows]:
-        """Open the scene, or the patch."""
-        from pipelines.scene_rows import landsat_rows, patch_rows
+        """Open the scene, the patch or the sub-scene."""
+        from pipelines.scene_rows import landsat_rows, patch_rows, sparcs_rows
 
         if is_patch(self.scene()):
             return patch_rows(self.scene(), bands, self.sun_elevation)
@@ -80,6 +83,8 @@ class CloudMaskL8(CloudMask):
                 f"{self.scene()} has its sun elevation in the MTL: --sun-elevation is for patches "
                 "of 38-Cloud, which have none"
             )
+        if is_sub_scene(self.scene()):
+            return sparcs_rows(self.scene(), bands)
         return landsat_rows(self.scene(), bands)
 
     def kind(self) -> str:

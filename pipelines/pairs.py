@@ -16,6 +16,7 @@ import luigi
 
 from pipelines.cloud_masks import list_scenes, sensor
 from pipelines.convert import ConvertPV
+from pipelines.labelled_input import is_part
 from pipelines.product import (
     Described,
     Description,
@@ -27,7 +28,6 @@ from pipelines.product import (
 )
 from pipelines.shares import parse_shares
 from scenes.archive import product_name
-from scenes.cloud38_layout import is_patch
 
 if TYPE_CHECKING:
     from scenes.probav_layout import Resolution
@@ -227,7 +227,7 @@ def _named(given: str, option: str, kinds: Iterable[str], expected: str) -> list
             ) from error
     for path in found:
         kind = sensor(path)
-        if kind is None or kind[1] not in kinds or is_patch(path):
+        if kind is None or kind[1] not in kinds or is_part(path):
             raise ValueError(f"--{option}: {path} is named like none; expected {expected}")
     if not found:
         raise ValueError(f"--{option} is empty: expected {expected}")

@@ -84,6 +84,27 @@ class PatchInput:
         )
 
 
+@dataclass(frozen=True)
+class SubSceneInput:
+    """Bands and metadata of a sub-scene of SPARCS, whose `_data.tif` is at `path`; no labels."""
+
+    path: Path
+
+    def resolve(self) -> ResolvedInput:
+        """Find the files. Raises what `scenes.sparcs.open_sub_scene` raises."""
+        from scenes.sparcs import open_sub_scene
+
+        scene = open_sub_scene(self.path)
+        files = {key: scene.files[key] for key in ("data", "MTL")}
+
+        def digests(names: Sequence[str]) -> Mapping[str, str]:
+            return {name: digest(files[name]) for name in names}
+
+        return ResolvedInput(
+            scene.name, {key: Member(file) for key, file in files.items()}, digests
+        )
+
+
 def _resolved(product_id: str, files: Mapping[str, tuple[Product, str]]) -> ResolvedInput:
     """Return an input whose members are files of products, by key."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 
 from pipelines import CloudMaskL8, CloudMaskPV, CloudMasks, CloudMaskS2
 from pipelines.cloud_masks import list_scenes, sensor
@@ -235,3 +236,42 @@ class TestRegistered:
         assert done.returncode not in (0, 1, 2), done.stderr
         assert "landsatbiomeRGBI6" in done.stderr and "SKYSIEVE_CHECKPOINT_MIRROR" in done.stderr
         assert sorted(scene.iterdir()) == before
+
+
+def test_a_sub_scene_of_sparcs(small, weights, build, tmp_path):
+    """Its pixels get what a whole scene's get, and labels are none of what its mask is made of."""
+    scene, *_ = small.landsat(tmp_path, fill=lambda shape: np.zeros(shape, bool))
+    planes = [rasterio.open(scene / f"{small.LANDSAT}_B{n}.TIF").read(1) for n in range(2, 8)]
+    every = [planes[0], *planes, *planes[:3]]
+    name = "LC81950252013188LGN01_3"
+    data = tmp_path / f"{name}_data.tif"
+    with rasterio.open(
+        data, "w", driver="GTiff", width=83, height=61, count=10, dtype="uint16"
+    ) as dataset:
+        dataset.write(np.stack(every))
+    line = "    REFLECTANCE_{0}_BAND_{1} = {2}"
+    seventh, ninth = (
+        "\n".join(
+            line.format(key, n, value) for key, value in (("MULT", "2.0000E-05"), ("ADD", -0.1))
+        )
+        for n in (7, 9)
+    )
+    mtl = (scene / f"{small.LANDSAT}_MTL.txt").read_text()
+    assert seventh in mtl
+    (tmp_path / "LC81950252013188LGN01_mtl.txt").write_text(
+        mtl.replace(seventh, f"{seventh}\n{ninth}")
+    )
+    mask = Image.fromarray(np.full((61, 83), 4, np.uint8), mode="P")
+    mask.putpalette(list(range(256)) * 3)
+    mask.save(tmp_path / f"{name}_mask.png")
+    tasks = [
+        CloudMaskL8(l8image=str(each), weights=weights.six, outfolder=str(tmp_path / "out"))
+        for each in (data, scene)
+    ]
+    assert build(*tasks)
+    found, expected = (rasterio.open(task.product).read(1) for task in tasks)
+    assert tasks[0].product.name.startswith(f"{name}_dluvclouds")
+    assert np.array_equal(found, expected) and {1, 2} <= set(np.unique(found))
+    mask.putpixel((0, 0), 5)
+    mask.save(tmp_path / f"{name}_mask.png")
+    assert tasks[0].clone().complete()
