@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 
 demo: install
 	$(BIN)/luigi --module pipelines Demo --outfolder demo
-	@echo "The picture is demo/*.png; all products, each with its record beside it:"
+	@echo "The pictures are demo/*.png, the report is demo/evaluation/*.html; all products, each with"
+	@echo "its record beside it:"
 	@$(BIN)/skysieve status demo
 
 test: install lint quick

@@ -7,6 +7,9 @@ from pipelines.cloud_masks import CloudMasks
 from pipelines.cloud_patches import CloudPatches
 from pipelines.convert import ConvertPV
 from pipelines.demo import Demo
+from pipelines.evaluate import EvaluateCloudMask
+from pipelines.evaluate_many import CompareDetectors, EvaluateCloudMasks
+from pipelines.evaluation_report import Report
 from pipelines.events import register
 from pipelines.masks import CloudMaskL8, CloudMaskPV, CloudMaskS2
 from pipelines.pairs import PseudoSimultaneousPairs
@@ -24,14 +27,18 @@ __all__ = [
     "CloudMaskS2",
     "CloudMasks",
     "CloudPatches",
+    "CompareDetectors",
     "ConvertPV",
     "Demo",
+    "EvaluateCloudMask",
+    "EvaluateCloudMasks",
     "FetchCheckpoint",
     "InferenceDA",
     "PictureDA",
     "PicturePV",
     "PseudoSimultaneousPairs",
     "RegisterWeights",
+    "Report",
     "SimulateScenes",
     "TrainAllCycleGAN",
     "TrainCloudDetection",

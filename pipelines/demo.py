@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import luigi
+from luigi.task import flatten
 
 from pipelines.adapt import InferenceDA
+from pipelines.evaluation_report import Report
 from pipelines.pairs import PseudoSimultaneousPairs
 from pipelines.picture import PictureDA, PicturePV
 from pipelines.simulate import SimulateScenes
@@ -15,10 +17,13 @@ from pipelines.train_cyclegan import TrainCycleGAN
 
 # A detector that came with skysieve: nothing is fetched.
 _DETECTOR = "simulated_probav"
+# Scenes that neither the detector nor the adaptation was trained on: seeds and landscapes.
+_UNSEEN = {21: "coast", 22: "crop", 23: "desert", 24: "forest", 25: "mixed", 26: "urban"}
+_UNSEEN_SIZE = "768"
 
 
 class Demo(luigi.Task):
-    """Simulate, convert, pair, train an adaptation for a minute, apply it, and draw it all."""
+    """Simulate, convert, pair, train an adaptation for a minute, apply it, and report on it."""
 
     outfolder: str = luigi.Parameter(default="demo", description="folder of the products")
     seed: int = luigi.IntParameter(default=14, description="what the scene is drawn from")
@@ -73,23 +78,54 @@ class Demo(luigi.Task):
         adapted = InferenceDA(
             pvimage=str(image),
             image_dest=self._folder(f"{image.stem}_ADAPTED.HDF5"),
-            dagans_weights=str(self.training().product / "genpv2l8.weights.h5"),
+            dagans_weights=self._generator(),
             cloud_detection_weights=_DETECTOR,
         )
         task: PictureDA = adapted.clone(PictureDA)  # type: ignore[no-untyped-call]
         return task
 
+    def unseen(self) -> list[SimulateScenes]:
+        """Return scenes for the report."""
+        return [
+            SimulateScenes(
+                outfolder=self._folder("unseen"),
+                seed=seed,
+                size=_UNSEEN_SIZE,
+                surface=surface,
+                fill_border=False,
+            )
+            for seed, surface in _UNSEEN.items()
+        ]
+
+    def report(self) -> Report:
+        """Return the report: the detector alone and after adaptation, and the product's mask."""
+        return Report(
+            benchmark="simulated probav",
+            folder=self._folder("unseen"),
+            detectors=f"detector={_DETECTOR}, adapted={self._generator()}+{_DETECTOR}, operational",
+            outfolder=self._folder("evaluation"),
+            title="Clouds of simulated Proba-V products",
+        )
+
     def complete(self) -> bool:
         """Tell whether all products are fresh."""
-        return bool(self.requires().complete() and all(task().complete() for task in self._chain()))
+        return bool(
+            self.requires().complete()
+            and all(task.complete() for step in self._chain() for task in flatten(step()))
+        )
 
-    def run(self) -> Iterator[luigi.Task]:
+    def run(self) -> Iterator[luigi.Task | list[SimulateScenes]]:
         """Ask for one product after the other: each has the next one's inputs in its folder."""
         for task in self._chain():
             yield task()
 
-    def _chain(self) -> tuple[Callable[[], luigi.Task], ...]:
-        return (self.picture, self.pairs, self.training, self.adaptation)
+    def _chain(self) -> tuple[Callable[[], luigi.Task | list[SimulateScenes]], ...]:
+        return (
+            self.picture, self.pairs, self.training, self.adaptation, self.unseen, self.report
+        )  # fmt: skip
+
+    def _generator(self) -> str:
+        return str(self.training().product / "genpv2l8.weights.h5")
 
     def _folder(self, name: str) -> str:
         return str(Path(self.outfolder) / name)

@@ -91,6 +91,7 @@ print(small_scenes.sentinel2(folder / "simulated")[0])
     ):  # fmt: skip
         (place / name).symlink_to(scene)
         (place / "archive" / scene.name).symlink_to(scene)
+    (place / "pairs.csv").write_text("truth,truth_kind,scene\nLC08_SCENE,biome,LC08_SCENE\n")
     return place
 
 

@@ -1,0 +1,230 @@
+"""What is counted of a mask beside its truth: the tables of one scene.
+
+Usage: `tables = score(pair)`; `tables["counts"]` is a DataFrame
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.metrics.boundaries import EDGE_BANDS, boundary_distance, edge_band, edge_distance
+from models.metrics.boundaries import segmentation as of_objects
+from models.metrics.dilation import sweep
+from models.metrics.joint import (
+    binary_truth,
+    joint_counts,
+    joint_counts_by,
+    rows_of_joint,
+    told_text,
+)
+from models.metrics.probability import Brier, Histogram
+from pipelines.evaluation.pair import ALL_CLEAR, Pair
+from pipelines.evaluation.strata import Strata, truth_strata
+from scenes.class_raster import (
+    ClassOptions,
+    ClassRaster,
+    is_agreement,
+    open_classes,
+    require_same_place,
+    resampled,
+)
+from scenes.classes import CLOUDS, LabelClass
+from scenes.grid import Rows
+from scenes.probability_file import open_probability
+
+__all__ = ["Scored", "score"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The tables of a pair by name, and the classes that they were counted from.
+
+    `truth` and `mask` are `(height, width)` uint8 of `LabelClass`, on the grid of the truth, whose
+    pixels have sides of `pixel_size` metres, None where it does not say so.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    truth: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    pixel_size: float | None
+
+
+def score(
+    pair: Pair,
+    sun_elevation: float = math.nan,
+    progress: Callable[[float, str], None] = lambda _fraction, _message: None,
+) -> Scored:
+    """Count a mask beside its truth: the tables counts, histogram, scenes and dilation.
+
+    `sun_elevation` is that of the scene in degrees, NaN if not known. Holds one scene in memory, a
+    few bytes a pixel. Raises what the readers of `scenes.class_raster` raise, and `ValueError` for
+    a mask that does not lie on the truth, or has no pixel where that is known.
+    """
+    with contextlib.ExitStack() as stack:
+        progress(0.0, "reading truth and mask")
+        truth, mask = _opened(pair, stack)
+        rows = Rows(0, truth.shape[0])
+        true, found = truth.read(rows), mask.read(rows)
+        share = truth.fraction(rows) if truth.fraction else None
+        probability = mask.fraction(rows) if mask.fraction else None
+    _require_some(pair, true, found)
+    keys = {"detector": pair.detector, "scene": pair.name}
+    progress(0.3, "counting")
+    cloud, known = np.isin(true, list(CLOUDS)), true != LabelClass.UNLABELLED
+    strata: dict[str, Strata] = {"edge": (edge_band(edge_distance(cloud, known)), EDGE_BANDS)}
+    strata |= truth_strata(pair, true, share)
+    tables = {
+        "counts": _counts(true, found, strata),
+        "histogram": _histogram(probability, true, found),
+        "dilation": _dilation(true, found, truth.pixel_size),
+    }
+    progress(0.8, "measuring boundaries")
+    brier = _brier(probability, true, share, found)
+    of_scene = {
+        "group": pair.group or pair.name,
+        "stratum": pair.stratum,
+        "truth_kind": pair.truth_kind,
+        "mask_kind": pair.mask_kind,
+        "made_by": truth.made_by,
+        "agreement": is_agreement(truth, mask),
+        "told_by_truth": told_text(truth.classes),
+        "told_by_mask": told_text(mask.classes),
+        "pixel_size_m": _or_nan(truth.pixel_size),
+        "sun_elevation_deg": sun_elevation,
+        "brier_sum": brier.total,
+        "brier_pixels": brier.pixels,
+        "ignored_share": float(np.mean(~known | (found == LabelClass.UNLABELLED))),
+        **_shapes(true, found, truth.pixel_size),
+    }
+    tables["scenes"] = pd.DataFrame([of_scene])
+    for name, table in tables.items():
+        for place, (key, value) in enumerate(keys.items()):
+            table.insert(place, key, value)
+        tables[name] = table
+    return Scored(tables, true, found, truth.pixel_size)
+
+
+def _opened(pair: Pair, stack: contextlib.ExitStack) -> tuple[ClassRaster, ClassRaster]:
+    """Open both, the mask with its probability on the grid of the truth."""
+    options = ClassOptions(resolution=pair.resolution)
+    truth = stack.enter_context(open_classes(pair.truth, pair.truth_kind, options))
+    if pair.mask_kind == ALL_CLEAR:
+        return truth, _all_clear(truth)
+    mask = stack.enter_context(open_classes(pair.mask, pair.mask_kind, options))
+    if pair.probability is not None:
+        read = stack.enter_context(open_probability(pair.probability, mask.shape, mask.place))
+        mask = replace(mask, fraction=read)
+    if pair.resample and truth.place is not None and mask.place != truth.place:
+        mask = resampled(mask, truth.place)
+    require_same_place(truth, mask)
+    return truth, mask
+
+
+def _all_clear(truth: ClassRaster) -> ClassRaster:
+    def read(rows: Rows) -> NDArray[np.uint8]:
+        return np.full((len(rows), truth.shape[1]), LabelClass.CLEAR, np.uint8)
+
+    classes = frozenset({LabelClass.CLEAR, LabelClass.CLOUD})
+    return ClassRaster(ALL_CLEAR, truth.shape, truth.grid, classes, read, "nobody", False)
+
+
+def _require_some(pair: Pair, true: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:
+    """Raise `ValueError` where no pixel is known to both."""
+    known = true != LabelClass.UNLABELLED
+    if not known.any():
+        raise ValueError(
+            f"{pair.truth} labels no pixel of {pair.name}: leave the scene out, or give its labels"
+        )
+    if not (known & (found != LabelClass.UNLABELLED)).any():
+        raise ValueError(
+            f"{pair.mask} is invalid wherever the truth of {pair.name} is labelled: expected a "
+            "mask with valid pixels there; make it again, or leave the scene out"
+        )
+
+
+def _counts(
+    true: NDArray[np.uint8],
+    found: NDArray[np.uint8],
+    strata: Mapping[str, Strata],
+) -> pd.DataFrame:
+    rows = [("all", "all", *each) for each in rows_of_joint(joint_counts(true, found))]
+    for kind, (places, names) in strata.items():
+        for value, joint in joint_counts_by(true, found, places, names).items():
+            rows += [(kind, value, *each) for each in rows_of_joint(joint)]
+    return pd.DataFrame(rows, columns=["kind", "value", "truth", "mask", "pixels"])
+
+
+def _scored(true: NDArray[np.uint8], found: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Return 1 where cloud, 0 where not, -1 where truth or mask does not say."""
+    truth = binary_truth(true)
+    return np.where(found == LabelClass.UNLABELLED, np.int8(-1), truth)
+
+
+def _histogram(
+    probability: NDArray[np.float32] | None, true: NDArray[np.uint8], found: NDArray[np.uint8]
+) -> pd.DataFrame:
+    rows: list[tuple[str, int, int]] = []
+    if probability is not None:
+        counted = Histogram.of(probability, _scored(true, found))
+        for name in ("clear", "cloud"):
+            counts = getattr(counted, name)
+            rows += [(name, place, int(counts[place])) for place in np.flatnonzero(counts).tolist()]
+    table = pd.DataFrame(rows, columns=["truth", "bin", "pixels"])
+    return table.astype({"truth": str, "bin": "int64", "pixels": "int64"})
+
+
+def _brier(
+    probability: NDArray[np.float32] | None,
+    true: NDArray[np.uint8],
+    share: NDArray[np.float32] | None,
+    found: NDArray[np.uint8],
+) -> Brier:
+    """Return the sum over the scored pixels, of the share of cloud where it is known."""
+    if probability is None:
+        return Brier()
+    scored = _scored(true, found)
+    target: NDArray[Any] = scored
+    if share is not None:
+        target = np.where(scored < 0, np.float32(-1), np.nan_to_num(share, nan=-1))
+    return Brier.of(probability, target)
+
+
+def _dilation(
+    true: NDArray[np.uint8], found: NDArray[np.uint8], pixel_size: float | None
+) -> pd.DataFrame:
+    rows: list[tuple[float, int, int, int, int]] = []
+    if pixel_size is not None:
+        cloud = np.isin(true, list(CLOUDS))
+        swept = sweep(cloud, np.isin(found, list(CLOUDS)), _scored(true, found) >= 0, pixel_size)
+        rows = [(metres, *counts.counts[:4]) for metres, counts in swept.items()]
+    return pd.DataFrame(rows, columns=["metres", "tp", "fp", "fn", "tn"])
+
+
+def _shapes(
+    true: NDArray[np.uint8], found: NDArray[np.uint8], pixel_size: float | None
+) -> dict[str, float]:
+    cloud, mask = (np.isin(classes, list(CLOUDS)) for classes in (true, found))
+    known = _scored(true, found) >= 0
+    objects = of_objects(cloud, mask, known)
+    apart = math.nan
+    if pixel_size is not None:
+        apart = boundary_distance(cloud, mask, pixel_size, known)
+    return {
+        "boundary_distance_m": apart,
+        "over_segmentation": objects.over,
+        "under_segmentation": objects.under,
+        "objects": objects.objects,
+        "objects_missed": objects.missed,
+    }
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
