@@ -240,7 +240,9 @@ def test_names_and_defaults():
     }  # fmt: skip
     assert defaults == {
         "folder": "checkpoints_trained", "epochs": 25, "seed": 123, "steps_per_epoch": 0,
-        "augment": True, "precision": "auto", "about": "", "name": "cloud_detection", "bands": "",
+        "augment": True, "precision": "auto", "about": "", "limits": "",
+        "licence": "not stated; the data that it was trained on have their own",
+        "name": "cloud_detection", "bands": "",
         "width": 32, "batch_size": 16, "lr": 1e-3, "lr_decay": 1.0, "weight_decay": 1e-4,
         "balanced": True, "patience": 0,
     }  # fmt: skip
