@@ -43,6 +43,11 @@ class TrainCloudDetection(TrainingTask):
         parsing=luigi.BoolParameter.EXPLICIT_PARSING,
         description="cloud and clear count alike in the loss, however rare one is",
     )
+    edges: float = luigi.FloatParameter(
+        default=0.25,
+        description="share of patches that end at a random line, as scenes do, 0 to 1: of what "
+        "lies beyond, a network learns that it means nothing",
+    )
     patience: int = luigi.IntParameter(
         default=0, description="epochs without a lower loss of validation until it ends; 0: never"
     )
@@ -72,7 +77,13 @@ class TrainCloudDetection(TrainingTask):
             training = patches.where(Split.TRAIN)
             steps = self.steps_per_epoch or max(1, len(training) // self.batch_size)
             options = Options(
-                self.lr, self.lr_decay, steps, self.weight_decay, self.balanced, precision
+                self.lr,
+                self.lr_decay,
+                steps,
+                self.weight_decay,
+                self.balanced,
+                self.edges,
+                precision,
             )
             monitor = "loss" if len(patches.where(Split.VALIDATION)) else ""
             plan = self.plan(monitor=monitor, patience=self.patience if monitor else 0)

@@ -35,8 +35,10 @@ class Options:
 
     The rate of learning falls by the factor `decay` with each pass of `steps` steps. `weight_decay`
     is that of AdamW on kernels. `balanced` gives cloud and clear the same weight in the loss.
-    Raises `ValueError` for a rate that is not above 0, a decay outside (0, 1], fewer steps than 1,
-    and a negative weight decay.
+    `edges` is the share of patches, 0-1, that end at a random line, as scenes do: beyond it there
+    is no data, which a network that never saw any takes for cloud. Raises `ValueError` for a rate
+    that is not above 0, a decay outside (0, 1], fewer steps than 1, a negative weight decay, and a
+    share outside.
     """
 
     learning_rate: float = 1e-3
@@ -44,6 +46,7 @@ class Options:
     steps: int = 1
     weight_decay: float = 1e-4
     balanced: bool = True
+    edges: float = 0.0
     precision: Precision = "f32"
 
     def __post_init__(self) -> None:
@@ -54,6 +57,8 @@ class Options:
             raise ValueError(f"expected a decay above 0, at most 1, not {self.decay}")
         if self.steps < 1:
             raise ValueError(f"expected at least 1 step between decays, not {self.steps}")
+        if not 0 <= self.edges <= 1:
+            raise ValueError(f"expected a share of edges from 0 to 1, not {self.edges}")
         if not 0 <= self.weight_decay < np.inf:
             raise ValueError(f"expected a weight decay of at least 0, not {self.weight_decay}")
 
@@ -72,6 +77,7 @@ class Segmentation:
         """
         self.networks: Mapping[str, keras.Model] = {network.name: network}
         self._network = network
+        self._edges = options.edges
         mix(network, options.precision)
         for layer in network.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
@@ -98,6 +104,8 @@ class Segmentation:
 
     def step(self, batch: Batch) -> Mapping[str, float]:
         """Update the network; return the loss before it."""
+        if self._edges:
+            batch = _with_edges(batch, self._edges, int(self._optimizer.iterations.numpy()))
         image, cloud = (
             tf.convert_to_tensor(array) for array in (self._filled(batch), batch["cloud"])
         )
@@ -169,6 +177,27 @@ class Segmentation:
 
     def _logits(self, batch: Batch) -> NDArray[np.float32]:
         return self._predict(self._filled(batch))[..., 0]
+
+
+def _with_edges(batch: Batch, share: float, seed: int) -> dict[str, NDArray[np.float32]]:
+    """Return a batch in which about a `share` of patches has no data beyond a random line.
+
+    The line goes by the patch's centre within half of its size; it follows from `seed`.
+    """
+    image, cloud = np.asarray(batch["image"]), np.asarray(batch["cloud"])
+    count, height, width = cloud.shape
+    draw = np.random.default_rng(seed)
+    patches = (count, 1, 1)
+    chosen = draw.random(patches) < share
+    angle = draw.uniform(0, 2 * np.pi, patches)
+    reach = draw.uniform(0, 0.5, patches) * min(height, width)
+    row, column = np.indices((height, width))
+    across = (row - (height - 1) / 2) * np.sin(angle) + (column - (width - 1) / 2) * np.cos(angle)
+    beyond = chosen & (across > reach)
+    return {
+        "image": np.where(beyond[..., None], np.float32(0), image),
+        "cloud": np.where(beyond, np.float32(-1), cloud),
+    }
 
 
 def class_weights(clouds: float) -> tuple[float, float]:

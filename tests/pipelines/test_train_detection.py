@@ -244,7 +244,7 @@ def test_names_and_defaults():
         "licence": "not stated; the data that it was trained on have their own",
         "name": "cloud_detection", "bands": "",
         "width": 32, "batch_size": 16, "lr": 1e-3, "lr_decay": 1.0, "weight_decay": 1e-4,
-        "balanced": True, "patience": 0,
+        "balanced": True, "edges": 0.25, "patience": 0,
     }  # fmt: skip
     assert all(parameter.description for parameter in given.values())
 
