@@ -6,14 +6,13 @@ Usage: `list_labelled("sending/*_data.tif", "sparcs")`
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.cloud_masks import list_scenes, sensor
 from pipelines.masks import CloudMaskL8
-from pipelines.product import Member, ResolvedInput
-from pipelines.product.digests import digest
+from pipelines.product import ResolvedInput
+from pipelines.scene_input import resolved_files
 from scenes.archive import product_name
 from scenes.cloud38_layout import is_patch, patch_name
 from scenes.sparcs_layout import is_sub_scene, sub_scene_name
@@ -32,12 +31,7 @@ class LabelledInput:
         """Find the files. Raises what `pipelines.labelled_scenes.labelled_files` raises."""
         from pipelines.labelled_scenes import labelled_files
 
-        name, files = labelled_files(self.path, self.bands)
-
-        def digests(names: Sequence[str]) -> Mapping[str, str]:
-            return {each: digest(files[each]) for each in names}
-
-        return ResolvedInput(name, {key: Member(file) for key, file in files.items()}, digests)
+        return resolved_files(*labelled_files(self.path, self.bands))
 
 
 def list_labelled(given: str, labels: str) -> list[Path]:

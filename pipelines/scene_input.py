@@ -43,7 +43,7 @@ class LandsatInput:
             labels = open_labels(scene, self.labels)
             files |= {f"labels {n}": (labels.product, name) for n, name in enumerate(labels.files)}
 
-        return _resolved(scene.metadata.product_id, files)
+        return resolved(scene.metadata.product_id, files)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Sentinel2Input:
 
         scene = open_sentinel2(self.path)
         files = {key: (scene.product, name) for key, name in scene.files(self.bands).items()}
-        return _resolved(scene.product_id, files)
+        return resolved(scene.product_id, files)
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,7 @@ class PatchInput:
 
         patch = open_patch(self.path)
         files = {band: patch.files[band] for band in self.bands if band in patch.files}
-
-        def digests(names: Sequence[str]) -> Mapping[str, str]:
-            return {name: digest(files[name]) for name in names}
-
-        return ResolvedInput(
-            patch.name, {band: Member(file) for band, file in files.items()}, digests
-        )
+        return resolved_files(patch.name, files)
 
 
 @dataclass(frozen=True)
@@ -95,18 +89,23 @@ class SubSceneInput:
         from scenes.sparcs import open_sub_scene
 
         scene = open_sub_scene(self.path)
-        files = {key: scene.files[key] for key in ("data", "MTL")}
-
-        def digests(names: Sequence[str]) -> Mapping[str, str]:
-            return {name: digest(files[name]) for name in names}
-
-        return ResolvedInput(
-            scene.name, {key: Member(file) for key, file in files.items()}, digests
-        )
+        return resolved_files(scene.name, {key: scene.files[key] for key in ("data", "MTL")})
 
 
-def _resolved(product_id: str, files: Mapping[str, tuple[Product, str]]) -> ResolvedInput:
-    """Return an input whose members are files of products, by key."""
+def resolved_files(name: str, files: Mapping[str, Path]) -> ResolvedInput:
+    """Return the input `name` whose members are plain files, by key."""
+
+    def digests(keys: Sequence[str]) -> Mapping[str, str]:
+        return {key: digest(files[key]) for key in keys}
+
+    return ResolvedInput(name, {key: Member(file) for key, file in files.items()}, digests)
+
+
+def resolved(product_id: str, files: Mapping[str, tuple[Product, str]]) -> ResolvedInput:
+    """Return an input whose members are files of products, by key.
+
+    In an archive they are identified by their own bytes, so that it equals its folder.
+    """
 
     def digests(names: Sequence[str]) -> Mapping[str, str]:
         found: dict[str, str] = {}

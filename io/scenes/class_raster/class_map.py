@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from scenes.archive import lone_file
 from scenes.class_kinds import MANUAL
 from scenes.class_raster.numpy_file import open_array
-from scenes.class_raster.raster import ClassOptions, ClassRaster, require_rows, squares, told
+from scenes.class_raster.raster import ClassOptions, ClassRaster, alone, require_rows, squares, told
 from scenes.classes import LabelClass, class_name, translate
 from scenes.geotiff import gdal_environment, grid_of, open_geotiff, read_rows
 from scenes.grid import Grid, Rows
@@ -138,7 +138,7 @@ def open_mapped(path: Path, class_map: Path, options: ClassOptions) -> Iterator[
             read=read,
             made_by=known.source,
             agreement=known.agreement,
-            files=(path, class_map),
+            members=alone(path, class_map),
         )
 
 

@@ -25,7 +25,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from scenes.class_kinds import KINDS
-from scenes.class_raster.raster import ClassOptions, ClassRaster, require_rows, squares, told
+from scenes.class_raster.raster import ClassOptions, ClassRaster, alone, require_rows, squares, told
 from scenes.classes import CODES, LabelClass, LabelCodes, to_classes
 from scenes.geotiff import GDAL_OPTIONS, grid_of
 from scenes.grid import Rows
@@ -77,7 +77,7 @@ def open_cloudsen12(path: Path, options: ClassOptions) -> Iterator[ClassRaster]:
             read=read,
             made_by=kind.made_by,
             agreement=kind.agreement,
-            files=(path,) if path.exists() else (),
+            members=alone(path) if path.is_file() else (),
         )
 
 

@@ -24,7 +24,9 @@ from scenes.class_kinds import KINDS
 from scenes.class_raster.raster import (
     ClassOptions,
     ClassRaster,
+    Members,
     ReadClasses,
+    alone,
     squares,
     told,
 )
@@ -69,7 +71,8 @@ def open_patch_classes(path: Path, options: ClassOptions) -> Iterator[ClassRaste
             f"{path} have {patch.grid.shape}: expected labels of this patch"
         )
     with labels.reader() as read:
-        yield _raster(labels, patch.grid, _but_fill(read, lambda rows: patch.read("B4", rows)))
+        but_fill = _but_fill(read, lambda rows: patch.read("B4", rows))
+        yield _raster(labels, patch.grid, but_fill, alone(path))
 
 
 @contextmanager
@@ -88,11 +91,12 @@ def open_sparcs(path: Path, options: ClassOptions) -> Iterator[ClassRaster]:
             read=_but_fill(classes, lambda rows: bands(("B4",), rows)[0]),
             made_by=kind.made_by,
             agreement=kind.agreement,
-            files=tuple(scene.files.values()),
+            members=alone(*scene.files.values()),
         )
 
 
-def _raster(labels: Labels, grid: Grid, read: ReadClasses) -> ClassRaster:
+def _raster(labels: Labels, grid: Grid, read: ReadClasses, more: Members = ()) -> ClassRaster:
+    """Return labels as classes; `more` is what is read beside them."""
     kind = KINDS[labels.kind]
     return ClassRaster(
         name=f"{labels.product.path}: {labels.name}",
@@ -102,7 +106,7 @@ def _raster(labels: Labels, grid: Grid, read: ReadClasses) -> ClassRaster:
         read=read,
         made_by=kind.made_by,
         agreement=kind.agreement,
-        files=tuple(dict.fromkeys(labels.product.member(name).file for name in labels.files)),
+        members=(*((labels.product, name) for name in labels.files), *more),
     )
 
 
@@ -119,7 +123,7 @@ def _open_lone(path: Path) -> Iterator[ClassRaster]:
             read=lambda rows: to_classes(read_rows(dataset, rows, str(path)), "38c", str(path)),
             made_by=kind.made_by,
             agreement=kind.agreement,
-            files=(path,),
+            members=((product, path.name),),
         )
 
 

@@ -125,7 +125,7 @@ def open_quality(path: Path, options: ClassOptions) -> Iterator[ClassRaster]:
             read=read,
             made_by=_BEFORE_FMASK if collection == "PRE" else kind.made_by,
             agreement=kind.agreement,
-            files=(product.member(name).file,),
+            members=((product, name), (product, metadata.member)),
         )
 
 
@@ -162,7 +162,7 @@ def open_safe_masks(path: Path, options: ClassOptions) -> Iterator[ClassRaster]:
         read=from_array(classes, str(path)),
         made_by=kind.made_by,
         agreement=kind.agreement,
-        files=tuple(dict.fromkeys(scene.product.member(name).file for name in names)),
+        members=tuple((scene.product, name) for name in dict.fromkeys(names)),
     )
 
 

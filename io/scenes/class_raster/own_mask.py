@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scenes.archive import lone_file
 from scenes.class_kinds import KINDS
-from scenes.class_raster.raster import ClassOptions, ClassRaster, told
+from scenes.class_raster.raster import ClassOptions, ClassRaster, alone, told
 from scenes.classes import CODES, to_classes
 from scenes.geotiff import gdal_environment, grid_of, open_geotiff, read_rows
 
@@ -33,5 +33,5 @@ def open_own_mask(path: Path, options: ClassOptions) -> Iterator[ClassRaster]:
             read=lambda rows: to_classes(read_rows(dataset, rows, str(path)), "mask", str(path)),
             made_by=kind.made_by,
             agreement=kind.agreement,
-            files=(path,),
+            members=alone(path),
         )

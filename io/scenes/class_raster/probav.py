@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scenes import probav_layout as layout
 from scenes.archive import lone_file
 from scenes.class_kinds import KINDS
-from scenes.class_raster.raster import ClassOptions, ClassRaster, require_rows
+from scenes.class_raster.raster import ClassOptions, ClassRaster, alone, require_rows
 from scenes.classes import LabelClass
 from scenes.geotiff import gdal_environment, grid_of, open_geotiff, read_rows, same_place
 from scenes.grid import Rows
@@ -79,7 +79,7 @@ def open_status(path: Path, options: ClassOptions) -> Iterator[ClassRaster]:
             read=read,
             made_by=kind.made_by,
             agreement=kind.agreement,
-            files=(path,),
+            members=alone(path),
         )
 
 
@@ -111,7 +111,7 @@ def open_converted(path: Path, options: ClassOptions) -> Iterator[ClassRaster]:
             made_by=kind.made_by,
             agreement=kind.agreement,
             fraction=fraction,
-            files=(path,),
+            members=alone(path),
         )
 
 
@@ -171,7 +171,7 @@ def open_simulated(path: Path, options: ClassOptions) -> Iterator[ClassRaster]:
             made_by=kind.made_by,
             agreement=kind.agreement,
             fraction=fraction,
-            files=(path, *files.values()),
+            members=alone(path, *files.values()),
         )
 
 

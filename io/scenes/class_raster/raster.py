@@ -15,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
+from scenes.archive import Product, lone_file
 from scenes.classes import LabelClass
 from scenes.grid import Affine, Grid, Rows
 
 __all__ = [
     "ClassOptions",
     "ClassRaster",
+    "Members",
     "ReadClasses",
     "ReadFraction",
+    "alone",
     "from_array",
     "is_agreement",
     "require_rows",
@@ -32,6 +35,7 @@ __all__ = [
 
 ReadClasses: TypeAlias = Callable[[Rows], NDArray[np.uint8]]
 ReadFraction: TypeAlias = Callable[[Rows], NDArray[np.float32]]
+Members: TypeAlias = tuple[tuple[Product, str], ...]
 
 # Metres of a degree of latitude: a quarter of a meridian of WGS 84, 10,001,966 m, over 90.
 _DEGREE = 111_133.0
@@ -64,7 +68,7 @@ class ClassRaster:
     kind does not have, `OSError` for damaged bytes. `made_by` is who made it, `agreement` says that
     it was an algorithm (see `scenes.class_kinds`). `fraction(rows)` returns the share of each pixel
     that is cloud, `(rows, width)` float32 0-1, NaN = unknown; None where the source has none.
-    `files` are what is read.
+    `members` are what is read, as products and names in them.
     """
 
     name: str
@@ -75,7 +79,12 @@ class ClassRaster:
     made_by: str
     agreement: bool
     fraction: ReadFraction | None = None
-    files: tuple[Path, ...] = ()
+    members: Members = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold what is read, archives as one."""
+        return tuple(dict.fromkeys(each.member(name).file for each, name in self.members))
 
     @property
     def place(self) -> Grid | None:
@@ -102,6 +111,14 @@ def is_agreement(truth: ClassRaster, mask: ClassRaster) -> bool:
     algorithm made (38-Cloud beside the quality band).
     """
     return truth.agreement or (mask.agreement and truth.made_by == mask.made_by)
+
+
+def alone(*files: Path) -> Members:
+    """Return files, each as the member of a product of its own.
+
+    Raises `FileNotFoundError` for one that is not there.
+    """
+    return tuple((lone_file(file), file.name) for file in files)
 
 
 def told(classes: Iterable[LabelClass]) -> frozenset[LabelClass]:

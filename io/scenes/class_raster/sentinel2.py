@@ -27,7 +27,7 @@ from scenes.benchmark_layout import (
 )
 from scenes.class_kinds import KINDS
 from scenes.class_raster.numpy_file import open_array
-from scenes.class_raster.raster import ClassOptions, ClassRaster, require_rows, squares, told
+from scenes.class_raster.raster import ClassOptions, ClassRaster, alone, require_rows, squares, told
 from scenes.classes import CODES, LabelClass, to_classes
 from scenes.geotiff import gdal_environment, grid_of, open_geotiff, read_rows
 from scenes.grid import Rows
@@ -64,7 +64,7 @@ def open_baetens_hagolle(path: Path, options: ClassOptions) -> Iterator[ClassRas
             ),
             made_by=kind.made_by,
             agreement=kind.agreement,
-            files=(file,),
+            members=alone(file),
         )
 
 
@@ -99,7 +99,7 @@ def open_catalogue(path: Path, options: ClassOptions) -> Iterator[ClassRaster]:
             read=read,
             made_by=kind.made_by,
             agreement=kind.agreement,
-            files=(path, tags) if options.shadows is None else (path,),
+            members=alone(path, tags) if options.shadows is None else alone(path),
         )
 
 
