@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import luigi
 from luigi.util import inherits
@@ -16,12 +16,16 @@ from pipelines.weights import WeightsParameter
 from scenes.cloud38_layout import is_patch
 from scenes.sparcs_layout import is_sub_scene
 
-__all__ = ["AnySensor", "CloudMasks", "list_scenes"]
+__all__ = ["AnySensor", "CloudMasks", "list_scenes", "sensor", "task_of"]
 
 # Names by which products of each sensor go, as their distributors give them; letter case ignored.
 _LANDSAT = re.compile(r"LC0?[89]\w*(\.tar|\.tar\.gz|\.tgz)?", re.IGNORECASE)
 _SENTINEL2 = re.compile(r"S2[A-D]_(MSIL1C|OPER_PRD_MSIL1C)\w*(\.SAFE)?(\.zip)?", re.IGNORECASE)
 _PROBAV = re.compile(r".*\.(hdf5|h5)", re.IGNORECASE)
+_NAMES = (
+    "LC08_... or LC09_... (folder, .tar, .tar.gz), red_patch_...TIF of 38-Cloud, LC8..._data.tif "
+    "of SPARCS, S2x_MSIL1C_....SAFE or .zip, or a Proba-V .HDF5"
+)
 # Files that list scenes.
 _LISTS = (".txt", ".list", "")
 
@@ -56,11 +60,7 @@ class AnySensor(luigi.Task):
         """Return the task for one scene. Raises `ValueError` for a name of no known sensor."""
         kind = sensor(path)
         if kind is None:
-            raise ValueError(
-                f"{path} is named like no scene of a known sensor: expected LC08_... or LC09_... "
-                "(folder, .tar, .tar.gz), red_patch_...TIF of 38-Cloud, LC8..._data.tif of SPARCS, "
-                "S2x_MSIL1C_....SAFE or .zip, or a Proba-V .HDF5"
-            )
+            raise ValueError(f"{path} is named like no scene of a known sensor: expected {_NAMES}")
         task, option = kind
         made: CloudMask = self.clone(task, **{option: str(path)})  # type: ignore[no-untyped-call]
         return made
@@ -88,6 +88,21 @@ def sensor(path: Path) -> tuple[type[CloudMask], str] | None:
     if _PROBAV.fullmatch(path.name):
         return CloudMaskPV, "pvimage"
     return None
+
+
+def task_of(path: Path, resolution: int = 30, **more: Any) -> CloudMask:
+    """Return the task that masks the scene at `path`, with the parameters in `more`.
+
+    `resolution` is that of Sentinel-2 in metres. Raises `ValueError` for a name of no known sensor.
+    """
+    kind = sensor(path)
+    if kind is None:
+        raise ValueError(f"{path} is named like no scene of a known sensor: expected {_NAMES}")
+    family, option = kind
+    given: dict[str, Any] = {option: str(path), **more}
+    if family is CloudMaskS2:
+        given["resolution"] = str(resolution)
+    return family(**given)
 
 
 def list_scenes(given: str) -> list[Path]:

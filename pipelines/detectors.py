@@ -21,10 +21,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipelines.checkpoint import named
-from pipelines.cloud_masks import sensor
+from pipelines.cloud_masks import task_of
 from pipelines.evaluation.pair import ALL_CLEAR
 from pipelines.mask import CloudMask, scene_name
 from pipelines.masks import MODELS, CloudMaskL8, CloudMaskPV, CloudMaskS2
@@ -67,47 +66,37 @@ class Detector:
             return FoundMask(Path(pattern.replace(_SCENE, scene_name(scene))), kind or "mask")
         if self.what == ALL_CLEAR:
             return FoundMask(scene, ALL_CLEAR)
-        known = sensor(scene)
-        if known is None:
-            raise ValueError(
-                f"{scene} is named like no scene of a known sensor, so {self.what} cannot mask it: "
-                "give the masks as files, masks/{scene}.tif"
-            )
+        family = type(task_of(scene))
         if self.what == _OPERATIONAL:
-            return FoundMask(scene, _OWN[known[0]])
-        task = self._task(known, scene, outfolder, resolution)
+            return FoundMask(scene, _OWN[family])
+        given = {"outfolder": outfolder, "probability": True, **self._weights(family)}
+        task = task_of(scene, resolution, **given)
         target = task.output()
         (probability,) = (target.path.with_name(each) for each in target.companions)
         return FoundMask(target.path, "mask", task, probability)
 
-    def _task(
-        self, known: tuple[type[CloudMask], str], scene: Path, outfolder: str, resolution: int
-    ) -> CloudMask:
-        family, option = known
-        given: dict[str, Any] = {option: str(scene), "outfolder": outfolder, "probability": True}
-        weights = WeightsParameter()
+    def _weights(self, family: type[CloudMask]) -> dict[str, str]:
+        """Return the parameters of a mask task that say which networks it runs."""
+        parse = WeightsParameter().parse
         if family is CloudMaskPV:
             generator, _, name = self.what.rpartition("+")
-            given["cloud_detection_weights"] = weights.parse(name)
-            given["dagans_weights"] = weights.parse(generator)
-            return family(**given)
-        if family is CloudMaskS2:
-            given["resolution"] = str(resolution)
+            return {"cloud_detection_weights": parse(name), "dagans_weights": parse(generator)}
         name, _, model = self.what.partition("@")
-        if name not in MODELS:
-            given["weights"] = weights.parse(name)
-            model = model or _model(given["weights"])
-        given["namemodel"] = model or name
-        return family(**given)
+        if name in MODELS:
+            return {"namemodel": name}
+        value = parse(name)
+        return {"weights": value, "namemodel": model or _model(value)}
 
 
 def detector(text: str) -> Detector:
-    """Return the detector of a text. Raises `ValueError` for an empty text or name."""
-    name, _, what = text.strip().rpartition("=")
-    name, what = name.strip(), what.strip()
-    if not what or (name and not _NAME.fullmatch(name)):
+    """Return the detector of a text. Raises `ValueError` for one without a name or a detector."""
+    name, named_so, what = (part.strip() for part in text.partition("="))
+    if "/" in name or not named_so:
+        # An equal sign in a folder's name.
+        name, named_so, what = "", "", text.strip()
+    if not what or (named_so and not _NAME.fullmatch(name)):
         raise ValueError(f"expected a detector, [NAME=]WHAT, such as operational, not {text!r}")
-    if name:
+    if named_so:
         return Detector(name, what)
     if _SCENE in what:
         stem = Path(what.partition("@")[0]).stem.replace(_SCENE, "").strip("_-. ")

@@ -24,7 +24,7 @@ from pipelines.product import (
     ProductTask,
     Progress,
 )
-from scenes.class_kinds import is_class_map
+from scenes.class_kinds import kind_title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,10 @@ class EvaluateCloudMask(ProductTask):
     """Score a cloud mask against a truth, or a mask that a detector makes of the scene first."""
 
     algorithm_version = 1
-    located = ("outfolder", "mask", "probability", "truth", "scene")
+    # Kinds and detector may be paths: what they are enters by the inputs and the product's name.
+    located = (
+        "outfolder", "mask", "mask_kind", "probability", "truth", "truth_kind", "scene", "detector"
+    )  # fmt: skip
 
     truth: str = luigi.Parameter(
         description="what is true: of --truth-kind biome, 38c and simulated the scene's folder"
@@ -111,20 +114,24 @@ class EvaluateCloudMask(ProductTask):
     def inputs(self) -> Mapping[str, ExternalInput]:
         """Return the truth, the mask unless it is made here, and the scene."""
         from pipelines.evaluation.class_input import ClassInput
+        from pipelines.evaluation.layers import LAYERS, truth_folder
+        from pipelines.evaluation.shown import shown_input
 
         found = self._found()
         named: dict[str, ExternalInput] = {
-            "truth": ClassInput(Path(self.truth), self.truth_kind, self.resolution)
+            f"truth ({kind_title(self.truth_kind)})": ClassInput(
+                Path(self.truth), self.truth_kind, self.resolution
+            )
         }
+        if self.truth_kind == "simulated":
+            named["layers of the truth"] = FileInput(truth_folder(Path(self.truth)), LAYERS)
         if found.task is None and found.kind != ALL_CLEAR:
-            named["mask"] = ClassInput(found.path, found.kind, self.resolution)
+            title = f"mask ({kind_title(found.kind)})"
+            named[title] = ClassInput(found.path, found.kind, self.resolution)
             if found.probability:
                 named["probability"] = FileInput(found.probability)
-        for side, kind in (("truth", self.truth_kind), ("mask", found.kind)):
-            if is_class_map(kind):
-                named[f"{side} classes"] = FileInput(Path(kind))
         if self.scene:
-            named["scene"] = self._scene_input()
+            named["scene"] = shown_input(Path(self.scene), self.resolution)
         return named
 
     def make(self, work: Path, progress: Progress) -> Description:
@@ -134,10 +141,12 @@ class EvaluateCloudMask(ProductTask):
         require_extra()
         from pipelines.evaluation.picture import draw
         from pipelines.evaluation.scoring import score
+        from pipelines.evaluation.shown import sun_elevation
         from pipelines.evaluation.tables import write_tables
 
         pair = self.pair()
-        scored = score(pair, self._sun_elevation(), progress)
+        sun = sun_elevation(pair.scene) if pair.scene else math.nan
+        scored = score(pair, sun, progress)
         progress(0.9, "drawing")
         work.mkdir()
         draw(work / PICTURE, pair, scored)
@@ -178,16 +187,6 @@ class EvaluateCloudMask(ProductTask):
             raise ValueError("give a --mask, or a --detector that makes one of --scene")
         masks = str(Path(self.outfolder) / "masks")
         return detector(self.detector).mask(Path(self.scene or self.truth), masks, self.resolution)
-
-    def _scene_input(self) -> ExternalInput:
-        from pipelines.evaluation.picture_input import picture_input
-
-        return picture_input(Path(self.scene))
-
-    def _sun_elevation(self) -> float:
-        from pipelines.evaluation.picture_input import sun_elevation
-
-        return sun_elevation(Path(self.scene)) if self.scene else math.nan
 
 
 def described_tables(tables: Mapping[str, pd.DataFrame], more: Mapping[str, str]) -> Description:

@@ -109,8 +109,9 @@ def resolved(product_id: str, files: Mapping[str, tuple[Product, str]]) -> Resol
 
     def digests(names: Sequence[str]) -> Mapping[str, str]:
         found: dict[str, str] = {}
-        for product in {files[key][0].path: files[key][0] for key in names}.values():
-            own = {key: files[key][1] for key in names if files[key][0].path == product.path}
+        # Not by path: files that stand alone share their folder.
+        for product in {id(files[key][0]): files[key][0] for key in names}.values():
+            own = {key: files[key][1] for key in names if files[key][0] is product}
             hashed = product.digests(own.values())
             found |= {key: hashed[name] for key, name in own.items()}
         return found

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from types import MappingProxyType
 
-__all__ = ["CLASS_MAP", "KINDS", "ClassKind", "is_class_map"]
+__all__ = ["CLASS_MAP", "KINDS", "ClassKind", "is_class_map", "kind_title"]
 
 # What made the classes. Those that 38-Cloud's authors corrected by hand began as FMask's.
 MANUAL, FMASK, SIMULATOR = "manual", "fmask", "simulator"
@@ -47,6 +48,11 @@ KINDS: Mapping[str, ClassKind] = MappingProxyType(
         "converted": ClassKind("a converted Landsat product with labels", "landsat labels"),
     }
 )
+
+
+def kind_title(kind: str) -> str:
+    """Return a kind's name for tables; of a class map its own, without its folder."""
+    return PurePath(kind).stem if is_class_map(kind) else kind
 
 
 def is_class_map(kind: str) -> bool:

@@ -6,37 +6,23 @@ Usage: `draw(path, pair, scored)`
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cloud_masks import sensor
 from pipelines.evaluation.pair import Pair
-from pipelines.evaluation.picture_input import SHOWN
 from pipelines.evaluation.scoring import Scored
-from pipelines.masks import CloudMaskPV, CloudMaskS2
+from pipelines.evaluation.shown import shown_rows
 from pipelines.report.gallery import scene_picture
-from pipelines.scene_rows import (
-    SceneRows,
-    landsat_rows,
-    patch_rows,
-    probav_rows,
-    sentinel2_rows,
-    sparcs_rows,
-)
-from pipelines.settings import threads
-from scenes.cloud38_layout import is_patch
+from pipelines.scene_rows import SceneRows
 from scenes.grid import Rows
 from scenes.quicklook import stretch
-from scenes.sparcs_layout import is_sub_scene
 
 __all__ = ["draw"]
 
 # Pixels of the longer side of the thinned image.
 _SIDE = 600
-_PROBAV_SHOWN = ("NIR", "RED", "BLUE")
 
 
 def draw(path: Path, pair: Pair, scored: Scored) -> None:
@@ -50,11 +36,12 @@ def draw(path: Path, pair: Pair, scored: Scored) -> None:
     picture = np.full((-(-height // every), -(-width // every), 3), np.nan, np.float32)
     aspect = 1.0
     if pair.scene is not None:
-        with _opened(pair.scene, pair, scored) as rows:
+        with shown_rows(pair.scene, pair.resolution) as rows:
             if rows.shape != (height, width):
                 raise ValueError(
                     f"{pair.scene} has {rows.shape} pixels, its truth {height, width}: give the "
-                    "scene that was labelled, or no --scene"
+                    "scene that was labelled (of Sentinel-2 with the --resolution of the truth), "
+                    "or no --scene"
                 )
             picture = _thinned(rows, every)
             if rows.grid.crs == "EPSG:4326":
@@ -68,22 +55,6 @@ def draw(path: Path, pair: Pair, scored: Scored) -> None:
         heading=f"{pair.name}, {pair.detector}",
         aspect=aspect,
     )
-
-
-def _opened(scene: Path, pair: Pair, scored: Scored) -> AbstractContextManager[SceneRows]:
-    if is_patch(scene):
-        return patch_rows(scene, SHOWN, None)
-    if is_sub_scene(scene):
-        return sparcs_rows(scene, SHOWN)
-    kind = sensor(scene)
-    if kind is None:
-        raise ValueError(f"{scene} is named like no scene of a known sensor: give no --scene")
-    if kind[0] is CloudMaskPV:
-        return probav_rows(scene, _PROBAV_SHOWN)
-    if kind[0] is CloudMaskS2:
-        resolution = round(scored.pixel_size or pair.resolution)
-        return sentinel2_rows(scene, SHOWN, resolution, verify=False, threads=threads())
-    return landsat_rows(scene, SHOWN)
 
 
 def _thinned(scene: SceneRows, every: int) -> NDArray[np.float32]:

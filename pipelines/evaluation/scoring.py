@@ -28,6 +28,7 @@ from models.metrics.joint import (
 from models.metrics.probability import Brier, Histogram
 from pipelines.evaluation.pair import ALL_CLEAR, Pair
 from pipelines.evaluation.strata import Strata, truth_strata
+from scenes.class_kinds import kind_title
 from scenes.class_raster import (
     ClassOptions,
     ClassRaster,
@@ -47,14 +48,12 @@ __all__ = ["Scored", "score"]
 class Scored:
     """The tables of a pair by name, and the classes that they were counted from.
 
-    `truth` and `mask` are `(height, width)` uint8 of `LabelClass`, on the grid of the truth, whose
-    pixels have sides of `pixel_size` metres, None where it does not say so.
+    `truth` and `mask` are `(height, width)` uint8 of `LabelClass`, on the grid of the truth.
     """
 
     tables: Mapping[str, pd.DataFrame]
     truth: NDArray[np.uint8]
     mask: NDArray[np.uint8]
-    pixel_size: float | None
 
 
 def score(
@@ -78,21 +77,24 @@ def score(
     _require_some(pair, true, found)
     keys = {"detector": pair.detector, "scene": pair.name}
     progress(0.3, "counting")
-    cloud, known = np.isin(true, list(CLOUDS)), true != LabelClass.UNLABELLED
+    cloud, masked = (np.isin(classes, list(CLOUDS)) for classes in (true, found))
+    known = true != LabelClass.UNLABELLED
+    # 1 where cloud, 0 where not, -1 where truth or mask does not say.
+    scored = np.where(found == LabelClass.UNLABELLED, np.int8(-1), binary_truth(true))
     strata: dict[str, Strata] = {"edge": (edge_band(edge_distance(cloud, known)), EDGE_BANDS)}
     strata |= truth_strata(pair, true, share)
     tables = {
         "counts": _counts(true, found, strata),
-        "histogram": _histogram(probability, true, found),
-        "dilation": _dilation(true, found, truth.pixel_size),
+        "histogram": _histogram(probability, scored),
+        "dilation": _dilation(cloud, masked, scored >= 0, truth.pixel_size),
     }
     progress(0.8, "measuring boundaries")
-    brier = _brier(probability, true, share, found)
+    brier = _brier(probability, scored, share)
     of_scene = {
         "group": pair.group or pair.name,
         "stratum": pair.stratum,
-        "truth_kind": pair.truth_kind,
-        "mask_kind": pair.mask_kind,
+        "truth_kind": kind_title(pair.truth_kind),
+        "mask_kind": kind_title(pair.mask_kind),
         "made_by": truth.made_by,
         "agreement": is_agreement(truth, mask),
         "told_by_truth": told_text(truth.classes),
@@ -101,15 +103,15 @@ def score(
         "sun_elevation_deg": sun_elevation,
         "brier_sum": brier.total,
         "brier_pixels": brier.pixels,
-        "ignored_share": float(np.mean(~known | (found == LabelClass.UNLABELLED))),
-        **_shapes(true, found, truth.pixel_size),
+        "ignored_share": float(np.mean(scored < 0)),
+        **_shapes(cloud, masked, scored >= 0, truth.pixel_size),
     }
     tables["scenes"] = pd.DataFrame([of_scene])
     for name, table in tables.items():
         for place, (key, value) in enumerate(keys.items()):
             table.insert(place, key, value)
         tables[name] = table
-    return Scored(tables, true, found, truth.pixel_size)
+    return Scored(tables, true, found)
 
 
 def _opened(pair: Pair, stack: contextlib.ExitStack) -> tuple[ClassRaster, ClassRaster]:
@@ -162,18 +164,10 @@ def _counts(
     return pd.DataFrame(rows, columns=["kind", "value", "truth", "mask", "pixels"])
 
 
-def _scored(true: NDArray[np.uint8], found: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Return 1 where cloud, 0 where not, -1 where truth or mask does not say."""
-    truth = binary_truth(true)
-    return np.where(found == LabelClass.UNLABELLED, np.int8(-1), truth)
-
-
-def _histogram(
-    probability: NDArray[np.float32] | None, true: NDArray[np.uint8], found: NDArray[np.uint8]
-) -> pd.DataFrame:
+def _histogram(probability: NDArray[np.float32] | None, scored: NDArray[np.int8]) -> pd.DataFrame:
     rows: list[tuple[str, int, int]] = []
     if probability is not None:
-        counted = Histogram.of(probability, _scored(true, found))
+        counted = Histogram.of(probability, scored)
         for name in ("clear", "cloud"):
             counts = getattr(counted, name)
             rows += [(name, place, int(counts[place])) for place in np.flatnonzero(counts).tolist()]
@@ -183,14 +177,12 @@ def _histogram(
 
 def _brier(
     probability: NDArray[np.float32] | None,
-    true: NDArray[np.uint8],
+    scored: NDArray[np.int8],
     share: NDArray[np.float32] | None,
-    found: NDArray[np.uint8],
 ) -> Brier:
     """Return the sum over the scored pixels, of the share of cloud where it is known."""
     if probability is None:
         return Brier()
-    scored = _scored(true, found)
     target: NDArray[Any] = scored
     if share is not None:
         target = np.where(scored < 0, np.float32(-1), np.nan_to_num(share, nan=-1))
@@ -198,25 +190,28 @@ def _brier(
 
 
 def _dilation(
-    true: NDArray[np.uint8], found: NDArray[np.uint8], pixel_size: float | None
+    cloud: NDArray[np.bool_],
+    masked: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    pixel_size: float | None,
 ) -> pd.DataFrame:
     rows: list[tuple[float, int, int, int, int]] = []
     if pixel_size is not None:
-        cloud = np.isin(true, list(CLOUDS))
-        swept = sweep(cloud, np.isin(found, list(CLOUDS)), _scored(true, found) >= 0, pixel_size)
+        swept = sweep(cloud, masked, known, pixel_size)
         rows = [(metres, *counts.counts[:4]) for metres, counts in swept.items()]
     return pd.DataFrame(rows, columns=["metres", "tp", "fp", "fn", "tn"])
 
 
 def _shapes(
-    true: NDArray[np.uint8], found: NDArray[np.uint8], pixel_size: float | None
+    cloud: NDArray[np.bool_],
+    masked: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    pixel_size: float | None,
 ) -> dict[str, float]:
-    cloud, mask = (np.isin(classes, list(CLOUDS)) for classes in (true, found))
-    known = _scored(true, found) >= 0
-    objects = of_objects(cloud, mask, known)
+    objects = of_objects(cloud, masked, known)
     apart = math.nan
     if pixel_size is not None:
-        apart = boundary_distance(cloud, mask, pixel_size, known)
+        apart = boundary_distance(cloud, masked, pixel_size, known)
     return {
         "boundary_distance_m": apart,
         "over_segmentation": objects.over,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.metrics.joint import NO_STRATUM
 from models.simulate.recipe import CLOUD_TYPES
+from pipelines.evaluation.layers import LAYERS, truth_folder
 from pipelines.evaluation.pair import Pair
 from scenes.classes import LabelClass
 from scenes.geotiff import gdal_environment
@@ -49,13 +50,13 @@ def truth_strata(
         places = np.where(np.isnan(share), NO_STRATUM, mixed.astype(np.uint8))
         found["mixed"] = (places.astype(np.uint8), ("pure", "mixed"))
     if pair.truth_kind == "simulated":
-        folder = pair.truth.absolute().parent.parent / "truth"
+        tau, top, sort = (truth_folder(pair.truth) / name for name in LAYERS)
         cloudy = np.isin(true, (LabelClass.THIN_CLOUD, LabelClass.THICK_CLOUD))
-        thickness = _layer(folder / "cloud_optical_thickness.tif", true.shape)
+        thickness = _layer(tau, true.shape)
         found["tau"] = (_binned(thickness, _TAU_ENDS), _TAU)
-        height = _layer(folder / "cloud_top_height.tif", true.shape) / 1000
+        height = _layer(top, true.shape) / 1000
         found["height"] = (np.where(cloudy, _binned(height, _HEIGHT_ENDS), NO_STRATUM), _HEIGHTS)
-        kind = _layer(folder / "cloud_type.tif", true.shape)
+        kind = _layer(sort, true.shape)
         places = np.where(cloudy & (kind >= 1), kind - 1, NO_STRATUM).astype(np.uint8)
         found["cloud type"] = (places, CLOUD_TYPES)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tarfile
 
 import luigi
 import numpy as np
@@ -154,6 +155,32 @@ def test_masks_of_a_table_have_the_detectors_name(pair, run, tmp_path):
     assert scenes["detector"].tolist() == ["theirs"]
 
 
+def test_moved_files_are_not_evaluated_again(pair, run, tmp_path):
+    scene, mask = pair
+    classes = tmp_path / "ours.toml"
+    classes.write_text('[classes]\n0 = "invalid"\n1 = "clear"\n2 = "cloud"\n')
+    run(task(pair, tmp_path, mask_kind=str(classes), detector="mine"))
+    moved = [each.rename(tmp_path / f"moved_{each.name}") for each in (mask, classes)]
+    again = task((scene, moved[0]), tmp_path, mask_kind=str(moved[1]), detector="mine")
+    # The name of a class map stands in the tables.
+    assert not again.complete()
+    named = moved[1].rename(tmp_path / "out" / "ours.toml")
+    assert task((scene, moved[0]), tmp_path, mask_kind=str(named), detector="mine").complete()
+    scenes = pd.read_parquet(again.product / "scenes.parquet")
+    assert scenes["mask_kind"].tolist() == ["ours"]
+
+
+def test_an_archive_is_its_folder(pair, run, tmp_path):
+    scene, mask = pair
+    run(task(pair, tmp_path))
+    packed = tmp_path / "packed" / f"{scene.name}.tar"
+    packed.parent.mkdir()
+    with tarfile.open(packed, "w") as archive:
+        for file in sorted(scene.iterdir()):
+            archive.add(file, file.name)
+    assert task((packed, mask), tmp_path).complete()
+
+
 def test_a_mask_with_a_class_map(pair, run, small, tmp_path):
     scene, mask = pair
     classes = tmp_path / "fmask.toml"
@@ -253,6 +280,8 @@ class TestRefusals:
         ("adapted = full+cloud_detection_l8", "adapted", "full+cloud_detection_l8"),
         ("masks/{scene}_fmask.tif@fmask.toml", "fmask", "masks/{scene}_fmask.tif@fmask.toml"),
         ("run/mine.weights.h5@rgbi", "mine", "run/mine.weights.h5@rgbi"),
+        ("runs/lr=1/mine.weights.h5@rgbi", "mine", "runs/lr=1/mine.weights.h5@rgbi"),
+        ("a = lr=1/mine.weights.h5@rgbi", "a", "lr=1/mine.weights.h5@rgbi"),
     ],
 )
 def test_detectors_have_names(text, name, what):
@@ -261,7 +290,7 @@ def test_detectors_have_names(text, name, what):
     assert detector(f"{found.name}={found.what}") == found
 
 
-@pytest.mark.parametrize("text", ["", " , ", "rgbi, rgbi", "a/b=rgbi", "x="])
+@pytest.mark.parametrize("text", ["", " , ", "rgbi, rgbi", "a?b=rgbi", "x="])
 def test_lists_of_detectors_that_are_none(text):
     with pytest.raises(ValueError, match="expected"):
         detectors(text)
