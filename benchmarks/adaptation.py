@@ -80,7 +80,7 @@ def main() -> None:
     scenes = simulated(work, size.each, size.size)
     parts = splits(probav_patches(work, scenes))
     detector = options.detector or probav_detector(work, scenes, size.detector)
-    clouds = network((detector.resolve(), "unet", 4))
+    clouds = network((detector.resolve(), "detector", 4))
     strata = {scene.name: scene.surface for scene in scenes}
 
     print("# Adaptation of simulated pairs whose difference is known")

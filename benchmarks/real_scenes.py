@@ -29,7 +29,7 @@ def real(work: Path, shared: Path, detectors: Mapping[str, Path], runs: Mapping[
     labelled = next((shared / "data/landsat/38cloud_patch").glob("red_*.TIF"))
     image, cloud = labelled_patch(labelled)
     for title, weights in (("ours", detectors["rgbi"]), ("published", PUBLISHED["rgbi"])):
-        found = predicted(network((weights, "unet", 4)), image, centred=True)[..., -1]
+        found = predicted(network((weights, "detector", 4)), image, centred=True)[..., -1]
         trained = runs["rgbi"].columns() if title == "ours" else {}
         table.append({"weights": title, **against(cloud, found), **trained})
     report(work / "detection_real_patch.csv", "A real labelled patch of 38-Cloud, one scene", table)
@@ -83,7 +83,7 @@ def agreement(image: NDArray[np.float32], pair: tuple[Path, str], centred: bool)
     import numpy as np
 
     ours, theirs = (
-        predicted(network((weights, "unet", image.shape[-1])), image, centred=centred)[..., -1]
+        predicted(network((weights, "detector", image.shape[-1])), image, centred=centred)[..., -1]
         for weights in pair
     )
     valid = np.isfinite(image).all(axis=-1)

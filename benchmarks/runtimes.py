@@ -174,7 +174,7 @@ def prepare(asked: dict[str, Any]) -> dict[str, Any]:
         fetched = FetchCheckpoint(name=DETECTOR)
         luigi.build([fetched], local_scheduler=True, log_level="WARNING")
         weights = str(fetched.product)
-    model = network_for(Path(weights), "unet")
+    model = network_for(Path(weights))
     neutral = ours({**asked, "weights": weights}, "f32").neutral
     model.export(f"{asked['work']}/network.xml", format="openvino", verbose=False)
     absent = [each for each in ("onnxruntime", "tf2onnx") if find_spec(each) is None]
@@ -193,7 +193,7 @@ def ours(asked: dict[str, Any], precision: Any, runtime: Any = "openvino") -> St
 
     cache = Path(asked["work"]) / "cache"
     settings = Settings(runtime, precision, "cpu", asked["threads"], cache)
-    return load_stage(Path(asked["weights"]), "unet", BANDS, settings)
+    return load_stage(Path(asked["weights"]), "detector", BANDS, settings)
 
 
 def with_tensorflow(asked: dict[str, Any]) -> Stage:
@@ -215,7 +215,7 @@ def with_keras(asked: dict[str, Any]) -> Stage:
     limit_tensorflow(asked)
     from models.weights.loading import network_for
 
-    model = network_for(Path(asked["weights"]), "unet")
+    model = network_for(Path(asked["weights"]))
     return foreign(asked, lambda _: lambda tile: model.predict(tile, verbose=0))
 
 

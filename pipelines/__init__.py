@@ -17,6 +17,7 @@ from pipelines.picture import PictureDA, PicturePV
 from pipelines.register_weights import RegisterWeights
 from pipelines.settings import fill_in
 from pipelines.simulate import SimulateScenes
+from pipelines.train_baseline import TrainPixelBaseline
 from pipelines.train_cyclegan import TrainAllCycleGAN, TrainCycleGAN
 from pipelines.train_detection import TrainCloudDetection
 
@@ -43,6 +44,7 @@ __all__ = [
     "TrainAllCycleGAN",
     "TrainCloudDetection",
     "TrainCycleGAN",
+    "TrainPixelBaseline",
 ]
 
 fill_in()

@@ -55,7 +55,7 @@ def cards(
 ) -> dict[str, ModelCard]:
     """Return the model cards of the two generators, by their names."""
     doi, citation = CITATIONS["adaptation"]
-    run = training_run(task, pairs, history, options.precision)
+    run = training_run(task, pairs, options.precision, history)
     ways = {
         "genpv2l8": ("Proba-V", "Landsat-8 converted to Proba-V"),
         "genl82pv": ("Landsat-8 converted to Proba-V", "Proba-V"),

@@ -11,21 +11,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from models.baselines.logistic import PixelLogistic
+from models.networks.logistic import build_logistic, set_regression
 from models.networks.reach import reach
 from models.networks.unet import build_unet
 from models.training.batches import Samples
-from models.training.history import History
-from models.training.samples import SomeBands, look
-from models.weights.card import ModelCard
-from pipelines.training_card import CITATIONS, HOUSE, described, limits, training_run
+from models.training.samples import SomeBands, look, some_pixels
+from models.weights.card import ModelCard, TrainingRun
+from pipelines.training_card import CITATIONS, HOUSE, described, limits
 from scenes.patches import PatchSet
 
 if TYPE_CHECKING:
     import keras
 
-    from pipelines.train_detection import TrainCloudDetection
+    from pipelines.learning import DetectorLearning
 
-__all__ = ["card", "detector", "some_bands"]
+__all__ = ["card", "detector", "fitted", "some_bands"]
+
+_SUMMARIES = {
+    "unet": "A U-Net that gives each pixel a probability of cloud.",
+    "pixel_logistic": "A logistic regression that gives each pixel a probability of cloud from its "
+    "own bands alone: what detectors are compared with.",
+}
 
 # A network of this family halves images twice.
 _STRIDE = 4
@@ -84,12 +91,32 @@ def detector(
     return network, seen.clouds
 
 
+def fitted(
+    samples: Samples, training: NDArray[np.int64], pixels: int, seed: int
+) -> tuple[keras.Model, float]:
+    """Return the per-pixel regression as a network that yields logits, and the share of cloud.
+
+    It is fitted to at most so many `pixels` from all over the training samples. Raises what
+    `models.training.samples.look` and `models.baselines.logistic.PixelLogistic.fit` raise.
+    """
+    seen = look(samples, training, seed=seed)
+    values, cloud = some_pixels(samples, training, pixels, seed=seed)
+    found = PixelLogistic.fit(values, cloud, most=pixels, seed=seed)
+    network = build_logistic(
+        len(seen.mean),
+        offset=seen.mean,
+        scale=[1 / spread for spread in seen.std],
+        final_activation=None,
+    )
+    set_regression(network, found.weights, found.bias)
+    return network, seen.clouds
+
+
 def card(
-    task: TrainCloudDetection,
+    task: DetectorLearning,
     patches: PatchSet,
     bands: tuple[str, ...],
-    history: History,
-    precision: str,
+    run: TrainingRun,
     scores: Mapping[str, Mapping[str, float | None]],
     network: keras.Model,
 ) -> ModelCard:
@@ -103,15 +130,15 @@ def card(
     )
     return ModelCard(
         title=f"clouds in {', '.join(bands)}",
-        summary="A U-Net that gives each pixel a probability of cloud.",
+        summary=_SUMMARIES[network.name],
         bands=_by_sensor(bands),
         units="TOA reflectance, 0-1",
         reach=reach(network).pixels,
         output="probability of cloud, 0-1, for each pixel; two classes: clear, cloud",
         classes="The probability of cloud, 0-1; from 0.5 on a pixel counts as cloud. Thin cloud "
         "counts as cloud as far as its labels say so; shadow, snow and water are clear.",
-        made_by=f"`TrainCloudDetection` of {HOUSE}",
-        training=training_run(task, patches, history, precision),
+        made_by=f"`{task.task_family}` of {HOUSE}",
+        training=run,
         trained_on=described(task, patches),
         metrics=scores,
         accuracy=accuracy,

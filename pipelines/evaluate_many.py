@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import luigi
 
@@ -57,6 +58,9 @@ class WithDetectors(OnScenes):
 class Evaluation(OnScenes):
     """Tables of several evaluations, put together."""
 
+    # What derives of each part by itself, and is taken from there.
+    derived: ClassVar[tuple[str, ...]] = ()
+
     def parts(self) -> Mapping[str, ProductTask]:
         """Return the evaluations that are put together, by name."""
         raise NotImplementedError(f"{self.task_family}.parts() names the evaluations")
@@ -75,10 +79,10 @@ class Evaluation(OnScenes):
 
     def make(self, work: Path, progress: Progress) -> Description:
         """Put the tables together, and derive the scores."""
-        from pipelines.evaluation.tables import stored, write_tables
+        from pipelines.evaluation.tables import joined, write_tables
 
         progress(0.0, "reading tables")
-        tables = stored([part.product for part in self.parts().values()])
+        tables = joined([part.product for part in self.parts().values()], self.derived)
         progress(0.2, "deriving scores")
         work.mkdir()
         return described_tables(write_tables(work, tables), {})
@@ -131,6 +135,7 @@ class CompareDetectors(WithDetectors, Evaluation):
     """Score several detectors and baselines on the same scenes, with paired differences."""
 
     algorithm_version = 1
+    derived = ("scores", "curves", "calibration")
 
     def output(self) -> ProductTarget:
         """`<outfolder>/<detector>_<detector>.../`."""

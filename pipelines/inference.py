@@ -23,9 +23,10 @@ from pipelines.weights import (
 )
 
 if TYPE_CHECKING:
-    from models.inference.loading import Architecture, Device, Precision, RuntimeName
+    from models.inference.loading import Device, Precision, RuntimeName
     from models.inference.network import Network
     from models.inference.statistics import OpenSource
+    from models.weights.registry import Role
 
 __all__ = ["DETECTOR", "InferenceTask", "Weights", "adapted_detection", "load_network"]
 
@@ -62,17 +63,17 @@ class _Shared(luigi.ChoiceParameter):
 
 
 class Weights(NamedTuple):
-    """Weights that a task uses: a registry name or a path, and the network they are for."""
+    """Weights that a task uses: a registry name or a path, and what they do for how many bands."""
 
     value: str
-    architecture: Architecture
+    role: Role
     bands: int
 
 
 def adapted_detection(generator: str, detector: str) -> dict[str, Weights]:
     """Return the weights of Proba-V's networks in the order in which they run."""
     first = {"dagans_weights": Weights(generator, "generator", 4)} if generator else {}
-    return {**first, "cloud_detection_weights": Weights(detector, "unet", 4)}
+    return {**first, "cloud_detection_weights": Weights(detector, "detector", 4)}
 
 
 def load_network(
@@ -100,7 +101,7 @@ def load_network(
     stages = tuple(
         load_stage(
             weights_file(each.value),
-            each.architecture,
+            each.role,
             each.bands,
             settings,
             name=weights_title(each.value),

@@ -240,7 +240,7 @@ def model_weights(value: str, namemodel: str) -> Weights:
     if namemodel not in MODELS:
         raise ValueError(f"expected one of the models {', '.join(MODELS)}, not {namemodel!r}")
     name, bands = MODELS[namemodel]
-    return Weights(value or WeightsParameter().parse(name), "unet", bands)
+    return Weights(value or WeightsParameter().parse(name), "detector", bands)
 
 
 def _weights_choice(value: str) -> dict[str, bool]:

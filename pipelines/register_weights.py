@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import luigi
 
@@ -27,9 +26,6 @@ from pipelines.product import (
     ProductTarget,
     Progress,
 )
-
-if TYPE_CHECKING:
-    from models.inference.loading import Architecture
 
 __all__ = ["NewNameParameter", "RegisterWeights"]
 
@@ -86,13 +82,18 @@ class RegisterWeights(CacheTask):
     def make(self, work: Path, progress: Progress) -> Description:
         """Copy weights and card, write the table, and describe the network for the fast runtime."""
         from models.weights.card import retitled
-        from models.weights.loading import require
+        from models.weights.loading import inspect_weights
         from models.weights.table import table_text
 
         source = Path(self.weights)
         found = self._found()
+        summary = inspect_weights(source, sha256=found.sha256)
         (bands,) = {len(each) for each in found.bands.values()}
-        summary = require(source, found.architecture, bands, sha256=found.sha256)
+        if (summary.architecture, summary.bands) != (found.architecture, bands):
+            raise ValueError(
+                f"{source} holds {summary}, but {source.parent / TABLE} speaks of a "
+                f"{found.architecture} for {bands} bands: take the table that was written with it"
+            )
         suffix = SUFFIX if source.name.endswith(SUFFIX) else source.suffix
         work.mkdir()
         entry = replace(
@@ -150,5 +151,5 @@ class RegisterWeights(CacheTask):
                 return found.graph_sha256
             except (OSError, ValueError) as error:
                 _log.warning("%s; the network is described anew", error)
-        describe_elsewhere(Path(self.weights), cast("Architecture", found.architecture), out)
+        describe_elsewhere(Path(self.weights), out)
         return sha256(out)

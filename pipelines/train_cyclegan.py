@@ -166,9 +166,10 @@ class TrainCycleGAN(TrainingTask):
             progress(0.96, "evaluating")
             scores = split_scores(learner, pairs, pairs, self.batch_size)
             made = cards(self, pairs, options, history, scores, learner)
-        described = options.normalisation != "instance"
+        # Discriminators are not run; statistics over images cannot be described.
+        fixed = options.normalisation != "instance"
         networks = [
-            Trained(name, model, "generator" if name in made else None, described)
+            Trained(name, model, described=fixed and name in made)
             for name, model in learner.networks.items()
         ]
         return self.write(work, networks, made, history)
@@ -197,8 +198,8 @@ class TrainCycleGAN(TrainingTask):
 
         file = weights_file(self.weights_cloud_detection)
         sha256 = weights_sha256(self.weights_cloud_detection)
-        require(file, "unet", bands, sha256=sha256)
-        return network_for(file, "unet", sha256=sha256)
+        require(file, "detector", bands, sha256=sha256)
+        return network_for(file, sha256=sha256)
 
 
 @inherits(TrainCycleGAN)

@@ -7,28 +7,18 @@ from typing import TYPE_CHECKING, cast
 
 import luigi
 
-from models.weights.registry import NAME
-from pipelines.product import Description, ProductTarget, Progress
+from pipelines.learning import DetectorLearning
+from pipelines.product import Description, Progress
 from pipelines.training import TrainingTask
 
 if TYPE_CHECKING:
     from typing import Literal
 
 
-class TrainCloudDetection(TrainingTask):
+class TrainCloudDetection(DetectorLearning, TrainingTask):
     """Train a U-Net on the patches that `CloudPatches` makes."""
 
     algorithm_version = 1
-    located = ("folder", "dataset")
-
-    dataset: str = luigi.Parameter(description="file of labelled patches, made by CloudPatches")
-    name: str = luigi.Parameter(
-        default="cloud_detection", description="name of the network, its files and its folder"
-    )
-    bands: str = luigi.Parameter(
-        default="",
-        description="bands that the network reads, such as B2,B3; default: all there are",
-    )
     width: int = luigi.IntParameter(default=32, description="filters of the first level")
     batch_size: int = luigi.IntParameter(default=16, description="patches of a step")
     lr: float = luigi.FloatParameter(default=1e-3, description="rate of learning")
@@ -52,23 +42,13 @@ class TrainCloudDetection(TrainingTask):
         default=0, description="epochs without a lower loss of validation until it ends; 0: never"
     )
 
-    def output(self) -> ProductTarget:
-        """`<folder>/<name>/`."""
-        if not NAME.fullmatch(self.name):
-            raise ValueError(f"expected a name of letters, digits, _ and -, not {self.name!r}")
-        return ProductTarget(Path(self.folder) / self.name)
-
-    def patches(self) -> Path:
-        """Return the file given."""
-        return Path(self.dataset)
-
     def make(self, work: Path, progress: Progress) -> Description:
         """Train, keep the weights of the best epoch, and say how good they are."""
         from models.training.device import prepare
         from models.training.segmentation import Options, Segmentation
         from pipelines.detection_run import card, detector, some_bands
         from pipelines.trained import Trained
-        from pipelines.training_card import split_scores
+        from pipelines.training_card import split_scores, training_run
         from scenes.patches import Split, open_patches
 
         precision = prepare(self.seed, cast("Literal['auto', 'f32', 'mixed']", self.precision))
@@ -92,5 +72,6 @@ class TrainCloudDetection(TrainingTask):
             history = self.train(learner, samples, patches, plan, progress)
             progress(0.96, "evaluating")
             scores = split_scores(learner, samples, patches, self.batch_size)
-            made = card(self, patches, bands, history, precision, scores, network)
-        return self.write(work, [Trained(self.name, network, "unet")], {self.name: made}, history)
+            run = training_run(self, patches, precision, history)
+            made = card(self, patches, bands, run, scores, network)
+        return self.write(work, [Trained(self.name, network)], {self.name: made}, history)

@@ -1,6 +1,6 @@
 """What a training leaves behind: weights, cards, a table of the epochs and its picture. No Luigi.
 
-Usage: `write_run(folder, [Trained("unet", model, "unet")], {"unet": card}, history, title="unet")`
+Usage: `write_run(folder, [Trained("unet", model)], {"unet": card}, history, title="unet")`
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.inference.loading import Architecture, write
+from models.inference.loading import write
 from models.training.curve import draw_curve
 from models.training.history import History
 from models.weights.card import DataSet, ModelCard, Share
@@ -24,7 +24,10 @@ from scenes.patches import PatchSet, Split
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["CURVE", "HISTORY", "Trained", "data_set", "verify_run", "versions", "write_run"]
+__all__ = [
+    "CURVE", "HISTORY", "Trained", "data_set", "verify_run", "versions", "write_run",
+    "write_weights",
+]  # fmt: skip
 
 HISTORY, CURVE = "history.csv", "curve.png"
 _LICENCE = "that of the scenes that it was made from"
@@ -34,13 +37,11 @@ _LICENCE = "that of the scenes that it was made from"
 class Trained:
     """A trained network and the name that its files get.
 
-    `architecture` is None for one that nobody runs by itself (a discriminator). `described` is
-    False for one that cannot be described for the fast runtime, as it takes statistics over images.
+    `described` is False for one that is not described for the fast runtime.
     """
 
     name: str
     model: keras.Model
-    architecture: Architecture | None = None
     described: bool = True
 
     @property
@@ -62,13 +63,23 @@ def write_run(
     `cards` are by the networks' names. Raises `OSError` where the folder cannot be written.
     """
     folder.mkdir()
-    for each in networks:
-        save_weights(each.model, folder / each.file)
-        if each.architecture and each.described:
-            write(folder / each.file, each.architecture, folder / f"{each.name}.npz")
-    write_cards(folder, {f"{name}{SUFFIX}": card for name, card in cards.items()})
+    write_weights(folder, networks, cards)
     history.to_csv(folder / HISTORY)
     draw_curve(history.frame(), folder / CURVE, title=title, best=history.best)
+
+
+def write_weights(
+    folder: Path, networks: Sequence[Trained], cards: Mapping[str, ModelCard]
+) -> None:
+    """Write weights, descriptions, cards and the table of all into `folder`, which is there.
+
+    Raises `OSError` where it cannot be written.
+    """
+    for each in networks:
+        save_weights(each.model, folder / each.file)
+        if each.described:
+            write(folder / each.file, folder / f"{each.name}.npz")
+    write_cards(folder, {f"{name}{SUFFIX}": card for name, card in cards.items()})
 
 
 def verify_run(folder: Path) -> None:
@@ -94,6 +105,6 @@ def data_set(patches: PatchSet, sha256: str) -> DataSet:
     return DataSet(patches.path.name, sha256, _LICENCE, splits)
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the software that weights depend on."""
-    return {name: version(name) for name in ("skysieve", "keras", "tensorflow", "numpy")}
+def versions(*more: str) -> dict[str, str]:
+    """Return the versions of the software that weights depend on, and of `more` packages."""
+    return {name: version(name) for name in ("skysieve", "keras", "tensorflow", "numpy", *more)}

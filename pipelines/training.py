@@ -11,16 +11,14 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import luigi
 
+from pipelines.learning import LearningTask
 from pipelines.product import (
     Described,
     Description,
-    ExternalInput,
-    FileInput,
-    ProductTask,
     Progress,
 )
 from pipelines.product.freshness import Survey
@@ -43,25 +41,17 @@ _TRAINED = 0.95
 _VALIDATED = 512
 
 
-class TrainingTask(ProductTask):
-    """A task that trains networks on a file of patches; its product is a folder.
+class TrainingTask(LearningTask):
+    """A task that trains networks, epoch by epoch.
 
     Beside the product stands `<product>.training/`, with the state from which a run that was
     stopped goes on, also to more epochs, and the logs for TensorBoard. It is no product, and can be
     removed when neither is wanted any longer.
     """
 
-    located: ClassVar[tuple[str, ...]] = ("folder",)
-
-    folder: str = luigi.Parameter(
-        default="checkpoints_trained", description="folder of the runs, made if missing"
-    )
     epochs: int = luigi.IntParameter(default=25, description="passes through the data")
     batch_size: int = luigi.IntParameter(default=48, description="patches of a step")
     lr: float = luigi.FloatParameter(default=1e-4, description="rate of learning")
-    seed: int = luigi.IntParameter(
-        default=123, description="what initial weights, order and augmentation are drawn from"
-    )
     steps_per_epoch: int = luigi.IntParameter(
         default=0, description="steps that make an epoch; 0: as many as the data give"
     )
@@ -75,26 +65,6 @@ class TrainingTask(ProductTask):
         default="auto",
         description="arithmetic; mixed: wide layers in bfloat16; auto: mixed on a GPU, else f32",
     )
-    about: str = luigi.Parameter(default="", description="what the model cards say of the data")
-    limits: str = luigi.Parameter(
-        default="", description="what they say of limits, besides those of all such networks"
-    )
-    licence: str = luigi.Parameter(
-        default="not stated; the data that it was trained on have their own",
-        description="what they say of the licence",
-    )
-
-    def patches(self) -> Path:
-        """Return the file of patches; no I/O beyond a look which one is there."""
-        raise NotImplementedError(f"{self.task_family}.patches() names the data")
-
-    def inputs(self) -> Mapping[str, ExternalInput]:
-        """Return the data."""
-        return {"patches": FileInput(self.patches())}
-
-    def resolved(self) -> dict[str, str]:
-        """Return options whose value follows from others, for the card."""
-        return {}
 
     def plan(self, **more: Any) -> Plan:
         """Return the plan; raises `ValueError` for numbers that cannot be meant."""
@@ -159,12 +129,6 @@ class TrainingTask(ProductTask):
             properties={"skysieve:epochs": len(history.rows), "skysieve:best_epoch": history.best},
             files={each.file: Described(("weights",), title=each.model.name) for each in networks},
         )
-
-    def verify(self, work: Path) -> None:
-        """Read the weights back. Raises `ValueError` where that fails."""
-        from pipelines.trained import verify_run
-
-        verify_run(work)
 
     def _identity(self) -> str:
         """Return what tells this run from others, apart from its length and what is said of it."""

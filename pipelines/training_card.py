@@ -1,6 +1,6 @@
 """What the cards of all trained networks have in common. No Luigi.
 
-Usage: `training_run(task, patches, history, precision)`
+Usage: `training_run(task, patches, precision, history)`
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipelines.trained import data_set, versions
 from scenes.patches import PatchSet, Split
 
 if TYPE_CHECKING:
-    from pipelines.training import TrainingTask
+    from pipelines.learning import LearningTask
 
 __all__ = ["CITATIONS", "HOUSE", "described", "limits", "split_scores", "training_run"]
 
@@ -66,31 +66,31 @@ def split_scores(
     return scores
 
 
-def limits(task: TrainingTask, known: str) -> str:
+def limits(task: LearningTask, known: str) -> str:
     """Return what is known to limit such a network, and what the user says of this one."""
     return f"{known} {task.limits}".strip()
 
 
 def training_run(
-    task: TrainingTask, patches: PatchSet, history: History, precision: str
+    task: LearningTask, patches: PatchSet, precision: str, history: History | None = None
 ) -> TrainingRun:
-    """Return how the weights of a task came about."""
+    """Return how the weights of a task came about; what is fitted at once has no history."""
     import tensorflow as tf
 
     options = {key: value for key, value in significant(task).items() if key not in _TEXTS}
     return TrainingRun(
         data=[data_set(patches, digest(patches.path))],
         options={**options, **task.resolved()},
-        epochs=len(history.rows),
-        best_epoch=history.best,
-        steps=int(history.rows[-1]["step"]),
-        versions=versions(),
+        epochs=len(history.rows) if history else 0,
+        best_epoch=history.best if history else 0,
+        steps=int(history.rows[-1]["step"]) if history else 0,
+        versions=versions() if history else versions("scikit-learn"),
         precision=precision,
         device="gpu" if tf.config.list_physical_devices("GPU") else "cpu",
     )
 
 
-def described(task: TrainingTask, patches: PatchSet) -> str:
+def described(task: LearningTask, patches: PatchSet) -> str:
     """Return in one line what was trained on."""
     text = f"{len(patches):,} patches of {patches.path.name}"
     if patches.scenes is not None:

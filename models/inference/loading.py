@@ -1,6 +1,6 @@
 """Weights from a file to something that runs: described once, cached, loaded by a runtime.
 
-Usage: `stage = load_stage(Path("landsatbiomeRGBI6.hdf5"), "unet", bands=4, settings=Settings())`
+Usage: `stage = load_stage(Path("landsatbiomeRGBI6.hdf5"), "detector", 4, Settings())`
 
 OpenVINO needs neither Keras nor TensorFlow: it runs a description (`models.inference.graph`). Some
 weights bring theirs along; for others another process, which ends, writes it into the cache, under
@@ -25,6 +25,7 @@ from models.inference.graph import VERSION, Graph, describe, load, save
 from models.inference.network import Precision, Stage
 from models.inference.statistics import OpenSource, with_scene_statistics
 from models.weights.loading import network_for, require
+from models.weights.registry import Role
 
 if TYPE_CHECKING:
     import keras
@@ -33,7 +34,6 @@ __all__ = [
     "GraphFile", "Precision", "RuntimeName", "Settings", "describe_elsewhere", "load_stage", "write"
 ]  # fmt: skip
 
-Architecture = Literal["unet", "generator"]
 Device = Literal["auto", "cpu", "gpu"]
 RuntimeName = Literal["openvino", "tensorflow"]
 
@@ -68,7 +68,7 @@ class GraphFile:
 
 def load_stage(
     weights: Path,
-    architecture: Architecture,
+    role: Role,
     bands: int,
     settings: Settings,
     *,
@@ -77,7 +77,7 @@ def load_stage(
     graph: GraphFile | None = None,
     open_source: OpenSource | None = None,
 ) -> Stage:
-    """Load the network of `architecture` for `bands` bands with the weights of a file.
+    """Load the network that does `role` for `bands` bands with the weights of a file.
 
     `name` stands for the weights in messages (default: the file's name); `sha256` is the digest
     (hexadecimal) that the file must have, where it is known. `graph` is the description that came
@@ -88,7 +88,7 @@ def load_stage(
     are not there, damaged, unsafe, or of another network, for such a network without `open_source`,
     for a runtime that is not there or cannot do what is asked, and what reading the scene raises.
     """
-    summary = require(weights, architecture, bands, sha256=sha256)
+    summary = require(weights, role, bands, sha256=sha256)
     name = name or weights.name
     if summary.normalisation == "instance":
         if open_source is None:
@@ -96,12 +96,12 @@ def load_stage(
                 f"{weights} holds {summary}: it takes statistics over the whole scene, and none "
                 "is known here; give weights with batch normalisation or without any"
             )
-        model = network_for(weights, architecture, sha256=sha256)
+        model = network_for(weights, sha256=sha256)
         return _fixed(model, open_source, settings, name)
     if settings.runtime == "tensorflow":
-        model = network_for(weights, architecture, sha256=sha256)
+        model = network_for(weights, sha256=sha256)
         return _with_tensorflow(model, settings, name)
-    found = _description(weights, architecture, settings.cache, graph)
+    found = _description(weights, settings.cache, graph)
     return _with_openvino(found, settings, name)
 
 
@@ -148,9 +148,7 @@ def _with_tensorflow(model: keras.Model, settings: Settings, name: str) -> Stage
     )  # fmt: skip
 
 
-def _description(
-    weights: Path, architecture: Architecture, cache: Path | None, graph: GraphFile | None
-) -> Graph:
+def _description(weights: Path, cache: Path | None, graph: GraphFile | None) -> Graph:
     """Return the description that came with the weights, or that in the cache.
 
     Where both fail, it is written into the cache.
@@ -162,7 +160,7 @@ def _description(
         except (OSError, ValueError) as error:
             _log.warning("%s; the network is described anew", error)
     with _folder(cache) as folder:
-        path = folder / f"{architecture}-{digest[:16]}-{VERSION}.npz"
+        path = folder / f"{digest[:16]}-{VERSION}.npz"
         try:
             return load(path, weights=digest)
         except FileNotFoundError:
@@ -172,7 +170,7 @@ def _description(
         descriptor, pending = tempfile.mkstemp(suffix=".npz", dir=folder)
         os.close(descriptor)
         try:
-            describe_elsewhere(weights, architecture, Path(pending))
+            describe_elsewhere(weights, Path(pending))
             Path(pending).replace(path)
         finally:
             Path(pending).unlink(missing_ok=True)
@@ -199,21 +197,21 @@ def _folder(cache: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def describe_elsewhere(weights: Path, architecture: Architecture, out: Path) -> None:
+def describe_elsewhere(weights: Path, out: Path) -> None:
     """Do what `write` does in a process of its own, which imports Keras without TensorFlow.
 
     Raises `ValueError` where that fails.
     """
     call = (
         "import sys; from pathlib import Path; from models.inference.loading import write;"
-        "write(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))"
+        "write(Path(sys.argv[1]), Path(sys.argv[2]))"
     )
     environment = os.environ | {
         "KERAS_BACKEND": "openvino",
         "PYTHONPATH": os.pathsep.join(each for each in sys.path if each),
     }
     # -P: what lies in the current folder is not imported.
-    command = [sys.executable, "-P", "-c", call, str(weights), architecture, str(out)]
+    command = [sys.executable, "-P", "-c", call, str(weights), str(out)]
     try:
         subprocess.run(
             command, env=environment, capture_output=True, text=True, check=True, timeout=_PATIENCE
@@ -224,10 +222,10 @@ def describe_elsewhere(weights: Path, architecture: Architecture, out: Path) -> 
         raise ValueError(f"{weights} could not be prepared for OpenVINO: {reason}") from error
 
 
-def write(weights: Path, architecture: Architecture, out: Path) -> None:
+def write(weights: Path, out: Path) -> None:
     """Write the description of the network whose weights these are; imports Keras.
 
     Raises what `network_for` raises, and `ValueError` for a network that cannot be described.
     """
     digest = _digest(weights)
-    save(describe(network_for(weights, architecture, sha256=digest)), out, weights=digest)
+    save(describe(network_for(weights, sha256=digest)), out, weights=digest)

@@ -20,6 +20,7 @@ __all__ = [
     "penalty",
     "pointwise_layer",
     "run",
+    "scale_for",
     "separable_block",
     "set_affine",
 ]
@@ -45,6 +46,19 @@ def offset_for(bands: int, offset: Sequence[float] | None) -> NDArray[np.float64
     values = np.asarray(offset, np.float64)
     if values.shape != (bands,) or not np.isfinite(values).all():
         raise ValueError(f"expected {bands} finite offsets, one for each band, not {offset}")
+    return values
+
+
+def scale_for(bands: int, scale: Sequence[float] | None) -> NDArray[np.float64]:
+    """Return `(bands,)` float64: `scale`, by default ones.
+
+    Raises `ValueError` for fewer than one band, and for a scale of another length, not finite or 0.
+    """
+    if bands < 1:
+        raise ValueError(f"a network needs at least 1 band, not {bands}")
+    values = np.ones(bands) if scale is None else np.asarray(scale, np.float64)
+    if values.shape != (bands,) or not np.isfinite(values).all() or not values.all():
+        raise ValueError(f"expected {bands} finite scales, one for each band, not {scale}")
     return values
 
 

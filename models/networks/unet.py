@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
-import numpy as np
 
 from models.networks.blocks import (
     offset_for,
     penalty,
     pointwise_layer,
     run,
+    scale_for,
     separable_block,
     set_affine,
 )
@@ -45,9 +45,7 @@ def build_unet(
     an offset or a scale that is not one finite number for each band (a scale must not be 0).
     """
     shift = offset_for(bands, offset)
-    factor = np.ones(bands) if scale is None else np.asarray(scale, np.float64)
-    if factor.shape != (bands,) or not np.isfinite(factor).all() or not factor.all():
-        raise ValueError(f"expected {bands} finite scales, one for each band, not {scale}")
+    factor = scale_for(bands, scale)
     if width < 1:
         raise ValueError(f"expected a width of at least 1 filter, not {width}")
 

@@ -1,4 +1,4 @@
-"""The eight symmetries of a square, applied to patches.
+"""What patches could have been as well: turned, mirrored, and at the end of a scene.
 
 Usage: `turned = d4(images, np.random.default_rng(1).integers(8, size=len(images)))`
 
@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ELEMENTS", "d4"]
+__all__ = ["ELEMENTS", "d4", "with_edges"]
 
 # The order of the group: 0-3 are quarter turns, 4-7 the same and then mirrored left to right.
 ELEMENTS = 8
@@ -44,3 +44,26 @@ def d4(images: NDArray[Scalar], elements: NDArray[np.integer]) -> NDArray[Scalar
             rotated = np.rot90(images[chosen], element % 4, axes=(1, 2))
             turned[chosen] = rotated if element < 4 else rotated[:, :, ::-1]
     return turned
+
+
+def with_edges(
+    image: NDArray[np.float32], cloud: NDArray[np.float32], share: float, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return patches of which about a `share` has no data beyond a random line, as at scenes' ends.
+
+    `image` is `(n, height, width, bands)`, there 0, and `cloud` `(n, height, width)`, there -1. The
+    line goes by the patch's centre within half of its size; it follows from `seed`.
+    """
+    count, height, width = cloud.shape
+    draw = np.random.default_rng(seed)
+    patches = (count, 1, 1)
+    chosen = draw.random(patches) < share
+    angle = draw.uniform(0, 2 * np.pi, patches)
+    reach = draw.uniform(0, 0.5, patches) * min(height, width)
+    row, column = np.indices((height, width))
+    across = (row - (height - 1) / 2) * np.sin(angle) + (column - (width - 1) / 2) * np.cos(angle)
+    beyond = chosen & (across > reach)
+    return (
+        np.where(beyond[..., None], np.float32(0), image),
+        np.where(beyond, np.float32(-1), cloud),
+    )

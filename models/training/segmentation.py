@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.metrics.confusion import Confusion
 from models.networks.reach import neutral_input
+from models.training.augment import with_edges
 from models.training.batches import Batch
 from models.training.device import Precision, caller, compiled, mix
 from models.training.losses import weighted_crossentropy
@@ -105,11 +106,11 @@ class Segmentation:
     def step(self, batch: Batch) -> Mapping[str, float]:
         """Update the network; return the loss before it."""
         if self._edges:
-            batch = _with_edges(batch, self._edges, int(self._optimizer.iterations.numpy()))
-        image, cloud = (
-            tf.convert_to_tensor(array) for array in (self._filled(batch), batch["cloud"])
-        )
-        return {"loss": float(self._update(image, cloud))}
+            number = int(self._optimizer.iterations.numpy())
+            image, cloud = with_edges(batch["image"], batch["cloud"], self._edges, number)
+            batch = {"image": image, "cloud": cloud}
+        arrays = (self._filled(batch), batch["cloud"])
+        return {"loss": float(self._update(*map(tf.convert_to_tensor, arrays)))}
 
     def evaluate(self, batches: Iterable[Batch]) -> Mapping[str, float]:
         """Return the loss, and scores of the decisions at a probability of 0.5.
@@ -177,27 +178,6 @@ class Segmentation:
 
     def _logits(self, batch: Batch) -> NDArray[np.float32]:
         return self._predict(self._filled(batch))[..., 0]
-
-
-def _with_edges(batch: Batch, share: float, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Return a batch in which about a `share` of patches has no data beyond a random line.
-
-    The line goes by the patch's centre within half of its size; it follows from `seed`.
-    """
-    image, cloud = np.asarray(batch["image"]), np.asarray(batch["cloud"])
-    count, height, width = cloud.shape
-    draw = np.random.default_rng(seed)
-    patches = (count, 1, 1)
-    chosen = draw.random(patches) < share
-    angle = draw.uniform(0, 2 * np.pi, patches)
-    reach = draw.uniform(0, 0.5, patches) * min(height, width)
-    row, column = np.indices((height, width))
-    across = (row - (height - 1) / 2) * np.sin(angle) + (column - (width - 1) / 2) * np.cos(angle)
-    beyond = chosen & (across > reach)
-    return {
-        "image": np.where(beyond[..., None], np.float32(0), image),
-        "cloud": np.where(beyond, np.float32(-1), cloud),
-    }
 
 
 def class_weights(clouds: float) -> tuple[float, float]:

@@ -46,8 +46,9 @@ class TrainingRun:
     """How weights came about.
 
     `options` are all parameters that can change the weights, by name, without paths. `steps` are
-    those of all epochs. `best_epoch` counts from 1, and is the one whose weights were kept.
-    `versions` are those of the software by its name; `device` is a kind ("cpu", "gpu").
+    those of all epochs. `best_epoch` counts from 1, and is the one whose weights were kept; all
+    three are 0 of weights that were fitted at once. `versions` are those of the software by its
+    name; `device` is a kind ("cpu", "gpu").
     """
 
     data: Sequence[DataSet]
@@ -135,8 +136,7 @@ def render(card: ModelCard, network: NetworkFile) -> str:
             _table(
                 ["run", ""],
                 [
-                    ["epochs", f"{run.epochs}, best {run.best_epoch}"],
-                    ["steps", f"{run.steps:,}"],
+                    *_length(run),
                     *([name, version] for name, version in run.versions.items()),
                     ["arithmetic", run.precision],
                     ["device", run.device],
@@ -157,8 +157,19 @@ def render(card: ModelCard, network: NetworkFile) -> str:
     )
 
 
+def _length(run: TrainingRun) -> list[list[str]]:
+    if not run.epochs:
+        return []
+    return [
+        ["epochs", f"{run.epochs}, best {run.best_epoch}"],
+        ["steps", f"{run.steps:,}"],
+    ]
+
+
 def _size(network: NetworkFile) -> str:
     summary = network.summary
+    if summary.architecture == "logistic":
+        return f"It has a weight for each of {summary.bands} bands, and one more."
     inside = "no" if summary.normalisation == "none" else summary.normalisation
     return (
         f"It has {network.parameters:,} parameters, {summary.width} filters in the first "
@@ -186,6 +197,8 @@ def _fixed(network: NetworkFile) -> str:
 def _reach(reach: int | None) -> str:
     if reach is None:
         return "A value depends on the whole image, whose statistics the network takes."
+    if reach == 0:
+        return "A value depends on its own pixel alone."
     return f"A value depends on inputs up to {reach} pixels away."
 
 

@@ -1,6 +1,6 @@
 """Weights from a file into a network, or an error that says why not.
 
-Usage: `model = network_for(Path("cloud_detection_l8.hdf5"), "unet")`
+Usage: `model = network_for(Path("cloud_detection_l8.hdf5"))`
 
 Layers are matched by name. Keras's own readers match them by order, or skip what they do not find,
 so that a network can stay partly random; here every weight of the network comes from the file, and
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from models.weights.hdf5 import Layers, file_bytes, stored_layers
+from models.weights.registry import ROLES, Role
 
 if TYPE_CHECKING:
     import keras
@@ -25,15 +26,16 @@ if TYPE_CHECKING:
 __all__ = ["WeightsSummary", "inspect_weights", "load_weights", "network_for", "require"]
 
 Shapes = Mapping[str, Mapping[str, tuple[int, ...]]]
-
 # The first convolution and the last layer of each architecture.
 _ENDS = {
     "unet": ("input_conv_1", "linear_model"),
+    "logistic": ("pixel_logistic", "pixel_logistic"),
     "generator": ("generator_block_1_conv_1", "out_generator"),
     "discriminator": ("d_layer_1_conv2d", "conv1x1"),
 }
 _NORMALISING = {
     "unet": "normalization",
+    "logistic": "normalization",
     "generator": "normalization_gen_in",
     "discriminator": "normalization_gen_in",
 }
@@ -47,9 +49,10 @@ _WIDEST = 2048
 class WeightsSummary:
     """What network a file holds weights of.
 
-    `architecture` is "unet", "generator" or "discriminator"; `bands` are those of the input;
-    `width` is the number of filters of the first convolution, `depth` that of the convolutions
-    with stride 2 in a discriminator (else 0). `normalisation` is "batch", "instance" or "none".
+    `architecture` is "unet", "logistic", "generator" or "discriminator"; `bands` are those of the
+    input; `width` is the number of filters of the first convolution, `depth` that of the
+    convolutions with stride 2 in a discriminator (else 0). `normalisation` is "batch", "instance"
+    or "none".
     """
 
     architecture: str
@@ -79,16 +82,14 @@ def inspect_weights(path: Path, *, sha256: str | None = None) -> WeightsSummary:
     return _summary_of_file(_read(path, sha256), path)
 
 
-def require(
-    path: Path, architecture: str, bands: int, *, sha256: str | None = None
-) -> WeightsSummary:
-    """Return what `inspect_weights` does, of weights for this `architecture` and these `bands`.
+def require(path: Path, role: Role, bands: int, *, sha256: str | None = None) -> WeightsSummary:
+    """Return what `inspect_weights` does, of weights for this `role` and these `bands`.
 
     Raises what `inspect_weights` raises, and `ValueError` for weights of another network.
     """
     found = inspect_weights(path, sha256=sha256)
-    if (found.architecture, found.bands) != (architecture, bands):
-        wanted = _kind(architecture, bands)
+    if found.architecture not in ROLES[role] or found.bands != bands:
+        wanted = _kind(role, bands)
         raise ValueError(f"{path} holds {found}; expected {wanted}: give the weights of such a one")
     return found
 
@@ -104,20 +105,14 @@ def load_weights(model: keras.Model, path: Path, *, sha256: str | None = None) -
     _fill(model, _read(path, sha256), path)
 
 
-def network_for(path: Path, architecture: str, *, sha256: str | None = None) -> keras.Model:
-    """Return the network of this `architecture` for the bands that the file is for, loaded.
+def network_for(path: Path, *, sha256: str | None = None) -> keras.Model:
+    """Return the network that the file is for, loaded.
 
-    Width, depth and normalisation are those of the file. Raises `ValueError` for an unknown
-    architecture, and what `load_weights` raises.
+    Architecture, bands, width, depth and normalisation are those of the file. Raises what
+    `load_weights` raises.
     """
-    if architecture not in _ENDS:
-        raise ValueError(f"expected one of {', '.join(_ENDS)}, not {architecture!r}")
     layers = _read(path, sha256)
     found = _summary_of_file(layers, path)
-    if found.architecture != architecture:
-        raise ValueError(
-            f"{path} holds {found}; expected a {architecture}: give the weights of such a one"
-        )
     if max(found.bands, 4 * found.width, found.width * 2 ** min(found.depth, 99)) > _WIDEST:
         raise ValueError(f"{path} holds {found}, wider than any network of ours")
     model = _build(found)
@@ -131,6 +126,10 @@ def _build(summary: WeightsSummary) -> keras.Model:
         from models.networks.unet import build_unet
 
         return build_unet(summary.bands, width=summary.width)
+    if summary.architecture == "logistic":
+        from models.networks.logistic import build_logistic
+
+        return build_logistic(summary.bands)
     if summary.architecture == "generator":
         from models.networks.generator import build_generator
 

@@ -11,12 +11,16 @@ from pathlib import Path
 
 from models.weights.hdf5 import file_bytes, stored_layers
 from models.weights.loading import WeightsSummary, inspect_weights
-from models.weights.registry import NAME, SUFFIX
+from models.weights.registry import NAME, ROLES, SUFFIX
 
 __all__ = ["NetworkFile", "network_file"]
 
 # The fixed first layer of the networks that can be registered.
-_FIXED = {"unet": "normalization", "generator": "normalization_gen_in"}
+_FIXED = {
+    "unet": "normalization",
+    "logistic": "normalization",
+    "generator": "normalization_gen_in",
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def network_file(path: Path) -> NetworkFile:
     digest = hashlib.sha256(contents).hexdigest()
     summary = inspect_weights(path, sha256=digest)
     if summary.architecture not in _FIXED:
-        raise ValueError(f"{path} holds {summary}; expected a {' or a '.join(_FIXED)}")
+        raise ValueError(f"{path} holds {summary}; expected a {' or a '.join(ROLES)}")
     layers = stored_layers(contents, path)
     # Keras 3 numbers them: the kernel, then the bias.
     kernel, bias = (layers[_FIXED[summary.architecture]][number] for number in ("0", "1"))

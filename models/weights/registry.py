@@ -17,13 +17,15 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 __all__ = [
     "NAME",
+    "ROLES",
     "SUFFIX",
     "TABLE",
     "Checkpoint",
+    "Role",
     "checkpoint",
     "is_known",
     "read_registry",
@@ -37,6 +39,11 @@ TABLE = "registry.toml"
 SUFFIX = ".weights.h5"
 # "@" is kept for digests, and what looks like a file is taken for a path.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+# What a network does: finds clouds, or makes one sensor look like another. And which can do it.
+Role = Literal["detector", "generator"]
+ROLES: Mapping[Role, tuple[str, ...]] = MappingProxyType(
+    {"detector": ("unet", "logistic"), "generator": ("generator",)}
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TEXTS = ("units", "output", "licence", "source", "doi", "trained_on", "accuracy")
 _KEYS = {"file", "sha256", "size", "urls", "architecture", "bands", *_TEXTS}
@@ -234,7 +241,7 @@ def _checks(name: str, own: Mapping[str, Any]) -> dict[str, bool]:
         "size": type(own["size"]) is int and own["size"] > 0,
         "urls": own["urls"] == []
         or (_are_texts(own["urls"]) and all(u.startswith("https://") for u in own["urls"])),
-        "architecture": own["architecture"] in ("unet", "generator"),
+        "architecture": any(own["architecture"] in each for each in ROLES.values()),
         "bands": all(map(_are_texts, bands)) and len({len(each) for each in bands}) == 1,
         **{key: _is_text(own[key]) for key in _TEXTS},
         "graph": "graph" not in own or _is_file(own["graph"]),

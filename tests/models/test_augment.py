@@ -1,9 +1,9 @@
-"""The symmetries of the square against their definition by coordinates."""
+"""The symmetries of the square against their definition by coordinates, and edges."""
 
 import numpy as np
 import pytest
 
-from models.training.augment import d4
+from models.training.augment import d4, with_edges
 
 # What each element does to the four corners of [[a, b], [c, d]], worked out by hand.
 CORNERS = [
@@ -46,3 +46,22 @@ def test_only_square_patches(shape):
 def test_only_elements_of_the_group(elements):
     with pytest.raises(ValueError, match="expected 2 elements of 0-7"):
         d4(np.zeros((2, 4, 4)), np.array(elements))
+
+
+def test_patches_end_at_lines():
+    draw = np.random.default_rng(3)
+    image = draw.uniform(0.1, 1, (200, 16, 16, 4)).astype(np.float32)
+    cloud = draw.choice(np.float32([0, 1, 0.3, 0.8]), (200, 16, 16))
+    cut, label = with_edges(image, cloud, 0.5, seed=4)
+    beyond = label < 0
+    assert ((cut == 0).all(axis=-1) == beyond).all()
+    assert np.array_equal(label[~beyond], cloud[~beyond])
+    assert np.array_equal(cut[~beyond], image[~beyond])
+    share = beyond.mean(axis=(1, 2))
+    # About half of the patches, up to half of each, at all sides.
+    assert 80 < np.count_nonzero(share) < 120 and 0.4 < share.max() <= 0.51
+    sides = beyond[:, [0, -1, 8, 8], [8, 8, 0, -1]].sum(axis=0)
+    assert sides.min() > 10
+    again = with_edges(image, cloud, 0.5, seed=4)
+    assert np.array_equal(again[0], cut) and np.array_equal(again[1], label)
+    assert not np.array_equal(with_edges(image, cloud, 0.5, seed=5)[1], label)

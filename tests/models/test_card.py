@@ -127,7 +127,7 @@ def test_a_file_says_what_it_is(tmp_path):
 
 def test_files_that_are_not_registered_have_no_card(tmp_path):
     save_weights(build_discriminator(4, width=1, depth=1), tmp_path / "disc.weights.h5")
-    with pytest.raises(ValueError, match="disc.*holds a discriminator .*; expected a unet or a ge"):
+    with pytest.raises(ValueError, match="disc.*holds a discriminator .*; expected a detector or"):
         network_file(tmp_path / "disc.weights.h5")
     for name in ("disc.h5", "a b.weights.h5", ".weights.h5"):
         with pytest.raises(ValueError, match=r"that ends in \.weights\.h5"):

@@ -175,7 +175,7 @@ def test_both_runtimes_load_a_file_alike(weights, tmp_path):
     results = []
     image = np.random.default_rng(2).random((112, 112, 4), np.float32)
     for runtime in ("openvino", "tensorflow"):
-        stage = load_stage(weights, "unet", 4, Settings(runtime, cache=cache))
+        stage = load_stage(weights, "detector", 4, Settings(runtime, cache=cache))
         assert (stage.bands, stage.outputs, stage.reach, stage.stride) == (4, 1, 23, 4)
         tile = stage.prepare((64, 64), 1)
         results.append(tile(image.copy(), np.zeros((112, 112), bool)).copy())
@@ -183,21 +183,21 @@ def test_both_runtimes_load_a_file_alike(weights, tmp_path):
     (described,) = cache.iterdir()
     written = described.stat().st_mtime_ns
     # Another load reads the description; a damaged one is written anew.
-    load_stage(weights, "unet", 4, Settings(cache=cache))
+    load_stage(weights, "detector", 4, Settings(cache=cache))
     assert described.stat().st_mtime_ns == written
     described.write_bytes(b"damaged")
-    load_stage(weights, "unet", 4, Settings(cache=cache))
+    load_stage(weights, "detector", 4, Settings(cache=cache))
     assert [path.name for path in cache.iterdir()] == [described.name]
     assert described.stat().st_size > 1000
 
 
 def test_a_description_that_came_along_is_run_without_another(weights, tmp_path, monkeypatch):
     path, cache = tmp_path / "network.npz", tmp_path / "cache"
-    loading.write(weights, "unet", path)
+    loading.write(weights, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     # Nobody may be asked for it.
     monkeypatch.setattr(loading, "describe_elsewhere", None)
-    stage = load_stage(weights, "unet", 4, Settings(cache=cache), graph=GraphFile(path, digest))
+    stage = load_stage(weights, "detector", 4, Settings(cache=cache), graph=GraphFile(path, digest))
     assert not cache.exists()
     image = np.random.default_rng(2).random((112, 112, 4), np.float32)
     found = stage.prepare((64, 64), 1)(image.copy(), np.zeros((112, 112), bool))
@@ -214,7 +214,7 @@ def test_a_description_that_does_not_belong_is_not_run(
     path = tmp_path / "network.npz"
     other = tmp_path / "other.weights.h5"
     shaken(build_unet(4, width=4)).save_weights(other)
-    loading.write(other if wrong == "other weights" else weights, "unet", path)
+    loading.write(other if wrong == "other weights" else weights, path)
     if wrong == "damaged":
         path.write_bytes(path.read_bytes()[:-40])
     digest = "0" * 64 if wrong == "digest" else hashlib.sha256(path.read_bytes()).hexdigest()
@@ -224,24 +224,24 @@ def test_a_description_that_does_not_belong_is_not_run(
         path.unlink()
     monkeypatch.setattr(loading, "describe_elsewhere", loading.write)
     cache = tmp_path / "cache"
-    stage = load_stage(weights, "unet", 4, Settings(cache=cache), graph=GraphFile(path, digest))
+    stage = load_stage(weights, "detector", 4, Settings(cache=cache), graph=GraphFile(path, digest))
     assert stage.reach == 23 and len([*cache.iterdir()]) == 1
     assert "network.npz" in caplog.text and "the network is described anew" in caplog.text
 
 
 def test_weights_of_another_network_are_refused(weights):
     with pytest.raises(ValueError, match=r"small.*holds a unet for 4 bands.*expected.*6 bands"):
-        load_stage(weights, "unet", 6, Settings())
+        load_stage(weights, "detector", 6, Settings())
     with pytest.raises(ValueError, match=r"small.*holds a unet.*expected a generator"):
         load_stage(weights, "generator", 4, Settings())
     with pytest.raises(ValueError, match="SHA-256"):
-        load_stage(weights, "unet", 4, Settings(), sha256="0" * 64)
+        load_stage(weights, "detector", 4, Settings(), sha256="0" * 64)
 
 
 def test_what_a_runtime_cannot_do_is_said(weights, tmp_path):
     with pytest.raises(ValueError, match="f32 only"):
-        load_stage(weights, "unet", 4, Settings("tensorflow", "bf16"))
+        load_stage(weights, "detector", 4, Settings("tensorflow", "bf16"))
     for runtime in ("openvino", "tensorflow"):
-        stage = load_stage(weights, "unet", 4, Settings(runtime, device="gpu", cache=tmp_path))
+        stage = load_stage(weights, "detector", 4, Settings(runtime, device="gpu", cache=tmp_path))
         with pytest.raises(ValueError, match="choose another --device"):
             stage.runtime.prepare((64, 64), 24, 1)

@@ -77,7 +77,7 @@ def test_networks_of_any_size_come_back(build, architecture, settings, tmp_path)
     width, bands, *kind = settings
     summary = WeightsSummary(architecture, bands, width, 0, *(kind or ["batch"]))
     assert inspect_weights(path, sha256=digest) == summary
-    again = network_for(path, architecture, sha256=digest)
+    again = network_for(path, sha256=digest)
     assert_same_weights(again, model)
     # The fixed first layer, whose values a network that is built for a file has not by itself.
     first = "normalization" if architecture == "unet" else "normalization_gen_in"
@@ -93,7 +93,7 @@ def test_a_discriminator_comes_back(tmp_path):
     model = randomise(build_discriminator(4, width=4, depth=3))
     save_weights(model, tmp_path / "a.weights.h5")
     assert inspect_weights(tmp_path / "a.weights.h5").depth == 3
-    assert_same_weights(network_for(tmp_path / "a.weights.h5", "discriminator"), model)
+    assert_same_weights(network_for(tmp_path / "a.weights.h5"), model)
 
 
 def test_keras_reads_the_file(tmp_path):

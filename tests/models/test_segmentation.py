@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.training.segmentation import Options, Segmentation, _with_edges, class_weights
+from models.training.augment import with_edges
+from models.training.segmentation import Options, Segmentation, class_weights
 
 pytestmark = pytest.mark.usefixtures("eager")
 
@@ -273,29 +274,11 @@ def test_what_cannot_be_trained_with_is_refused(options, message):
         Options(**options)
 
 
-def test_patches_end_at_lines():
-    drawn = batch(3, n=200, size=16)
-    drawn["image"] += 0.1
-    drawn["cloud"] = np.abs(drawn["cloud"])
-    found = _with_edges(drawn, 0.5, seed=4)
-    beyond = found["cloud"] < 0
-    assert ((found["image"] == 0).all(axis=-1) == beyond).all()
-    kept = ~beyond
-    assert np.array_equal(found["cloud"][kept], drawn["cloud"][kept])
-    share = beyond.mean(axis=(1, 2))
-    # About half of the patches, up to half of each, at all sides.
-    assert 80 < np.count_nonzero(share) < 120 and 0.4 < share.max() <= 0.51
-    sides = beyond[:, [0, -1, 8, 8], [8, 8, 0, -1]].sum(axis=0)
-    assert sides.min() > 10
-    again = _with_edges(drawn, 0.5, seed=4)
-    assert all(np.array_equal(found[name], again[name]) for name in found)
-    assert not np.array_equal(_with_edges(drawn, 0.5, seed=5)["cloud"], found["cloud"])
-
-
 def test_steps_learn_nothing_beyond_the_edge():
     """A learner with edges makes the step that one without them makes of the patches cut off."""
     drawn = batch(6, n=8, size=12)
-    cut = _with_edges(drawn, 1.0, seed=0)
+    image, cloud = with_edges(drawn["image"], drawn["cloud"], 1.0, seed=0)
+    cut = {"image": image, "cloud": cloud}
     one, other = small(Options(edges=1.0)), small(Options())
     assert one.step(drawn) == other.step(cut)
     for a, b in zip(one.variables, other.variables, strict=True):

@@ -14,6 +14,7 @@ import pytest
 
 from models.networks.discriminator import build_discriminator
 from models.networks.generator import build_generator
+from models.networks.logistic import build_logistic
 from models.networks.unet import build_unet
 from models.weights import hdf5
 from models.weights.loading import (
@@ -26,6 +27,7 @@ from models.weights.loading import (
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = {
+    "logistic": (lambda: build_logistic(3), WeightsSummary("logistic", 3, 1, 0, "none")),
     "unet 4": (lambda: build_unet(4, width=2), WeightsSummary("unet", 4, 2, 0, "batch")),
     "unet 6": (lambda: build_unet(6, width=3), WeightsSummary("unet", 6, 3, 0, "batch")),
     "generator": (
@@ -90,7 +92,7 @@ def test_each_network_comes_back_from_each_layout(name, layout, tmp_path):
             model.optimizer.build(model.trainable_variables)
         model.save_weights(path)
     assert inspect_weights(path) == summary
-    assert_same_weights(network_for(path, summary.architecture), model)
+    assert_same_weights(network_for(path), model)
     fresh = build()
     load_weights(fresh, path, sha256=hashlib.sha256(path.read_bytes()).hexdigest().upper())
     assert_same_weights(fresh, model)
@@ -100,7 +102,7 @@ def test_a_whole_model_saved_by_keras_gives_its_weights(tmp_path):
     model = randomise(build_unet(4, width=2))
     model.compile("rmsprop", "binary_crossentropy")
     model.save(tmp_path / "a.h5")
-    assert_same_weights(network_for(tmp_path / "a.h5", "unet"), model)
+    assert_same_weights(network_for(tmp_path / "a.h5"), model)
 
 
 def test_the_order_of_layers_and_the_name_of_the_file_do_not_matter(tmp_path):
@@ -110,13 +112,13 @@ def test_the_order_of_layers_and_the_name_of_the_file_do_not_matter(tmp_path):
         # Keras reads in this order, whatever the layers are called.
         names = sorted(file["model_weights"], reverse=True)
         file["model_weights"].attrs["layer_names"] = [name.encode() for name in names]
-    assert_same_weights(network_for(path, "unet"), model)
+    assert_same_weights(network_for(path), model)
 
 
 def test_the_published_training_code_calls_the_first_layer_otherwise(tmp_path):
     model = randomise(build_unet(4, width=2))
     path = write_legacy(tmp_path / "a.hdf5", model, rename={"normalization": "normalization_cloud"})
-    assert_same_weights(network_for(path, "unet"), model)
+    assert_same_weights(network_for(path), model)
 
 
 def test_double_and_half_precision_become_single(tmp_path):
@@ -127,7 +129,7 @@ def test_double_and_half_precision_become_single(tmp_path):
         del group["bias:0"], group["kernel:0"]
         group["bias:0"] = np.array([0.1], ">f8")
         group["kernel:0"] = np.full((1, 1, 1, 1), 0.5, np.float16)
-    kernel, bias = network_for(path, "unet").get_layer("linear_model").get_weights()
+    kernel, bias = network_for(path).get_layer("linear_model").get_weights()
     assert (kernel, bias) == (np.float32(0.5), np.float32(0.1))
     assert bias.dtype == np.float32
 
@@ -293,7 +295,7 @@ def test_a_digest_is_verified_before_anything_else(path):
     with pytest.raises(ValueError, match=f"a.hdf5 has the SHA-256 {found}; expected {'0' * 64}"):
         load_weights(model, path, sha256="0" * 64)
     with pytest.raises(ValueError, match="fetch it again"):
-        network_for(path, "unet", sha256="0" * 64)
+        network_for(path, sha256="0" * 64)
     for one, other in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -308,13 +310,11 @@ def test_weights_of_another_network_are_refused(path):
         holds = r"a\.hdf5 holds a unet for 4 bands \(width 1, batch normalisation\)"
         with pytest.raises(ValueError, match=f"{holds}; expected {expected}.*: give"):
             load_weights(model, path)
-    with pytest.raises(ValueError, match="holds a unet for 4 bands .*; expected a generator"):
-        network_for(path, "generator")
-    with pytest.raises(ValueError, match="expected one of unet, generator, discriminator"):
-        network_for(path, "resnet")
-    assert require(path, "unet", 4).width == 1
-    with pytest.raises(ValueError, match="holds a unet for 4 .*; expected a unet for 6 bands:"):
-        require(path, "unet", 6)
+    with pytest.raises(ValueError, match="holds a unet for 4 bands .*; expected a generator for 4"):
+        require(path, "generator", 4)
+    assert require(path, "detector", 4).width == 1
+    with pytest.raises(ValueError, match="holds a unet for 4 .*; expected a detector for 6 bands:"):
+        require(path, "detector", 6)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_no_network_of_absurd_width_is_built(tmp_path):
         file["input_conv_1/bias:0"] = np.ones(1_000_000, "f4")
         file["linear_model/bias:0"] = np.ones(1, "f4")
     with pytest.raises(ValueError, match="wider than any network of ours"):
-        network_for(path, "unet")
+        network_for(path)
 
 
 def test_inspecting_imports_no_keras(path):
@@ -393,11 +393,11 @@ def test_inspecting_imports_no_keras(path):
 def test_published_weights(name, summary, shared):
     path = shared / "weights" / f"{name}.hdf5"
     assert inspect_weights(path) == summary
-    model = network_for(path, summary.architecture)
+    model = network_for(path)
     with np.load(shared / "golden" / f"model_{name}.npz") as golden:
         found = np.asarray(model(golden["x"]))
         np.testing.assert_allclose(found, golden["y"], rtol=0, atol=1e-5)
     # Keras's own reader goes by order; it agrees where the order is right.
-    again = network_for(path, summary.architecture)
+    again = network_for(path)
     randomise(again).load_weights(path)
     assert_same_weights(again, model)

@@ -206,7 +206,7 @@ class TestWeights:
 
     def test_of_a_generator(self, scene, refused, weights):
         said = refused(scene, namemodel="rgbi", weights=weights.generator)
-        assert weights.generator in said and "generator" in said and "unet" in said
+        assert weights.generator in said and "generator" in said and "detector" in said
 
     def test_of_a_detector_where_a_generator_belongs(self, small, weights, refusal, out, tmp_path):
         path, *_ = small.probav(tmp_path / "pv")

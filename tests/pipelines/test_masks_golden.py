@@ -124,7 +124,7 @@ class TestProbaV:
             arrays = [file[f"LEVEL2A/RADIOMETRY/{band}/TOA"][()] for band in BANDS]
         quantised = np.stack(arrays, axis=-1).astype(np.float32) / 2000
         stage = load_stage(
-            shared / "weights/cloud_detection_l8.hdf5", "unet", 4,
+            shared / "weights/cloud_detection_l8.hdf5", "detector", 4,
             Settings(cache=checkpoint_cache / "networks"),
         )  # fmt: skip
         found = np.empty(Seen.shape, np.float32)

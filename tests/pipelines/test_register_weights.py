@@ -119,7 +119,7 @@ def test_the_name_is_usable_at_once(
     assert graph is not None and graph.path == cache / "registered/mine/mine.npz"
     # Nothing is described, nor Keras asked.
     monkeypatch.setattr(loading, "describe_elsewhere", None)
-    network = load_network([Weights(value, "unet", 4)], None)  # type: ignore[arg-type]
+    network = load_network([Weights(value, "detector", 4)], None)  # type: ignore[arg-type]
     assert (network.stages[0].bands, network.stages[0].name) == (4, "mine")
     assert not (cache / "networks").exists()
 
@@ -175,7 +175,7 @@ def test_a_description_beside_the_weights_is_taken(
 ) -> None:
     path = train()
     graph = path.with_name("net.npz")
-    loading.write(path, "unet", graph)
+    loading.write(path, graph)
     train(graph=graph.name, graph_sha256=hashlib.sha256(graph.read_bytes()).hexdigest())
     monkeypatch.setattr(loading, "describe_elsewhere", None)
     RegisterWeights(weights=str(path), name="mine").run()
@@ -185,7 +185,7 @@ def test_a_description_beside_the_weights_is_taken(
 def test_a_description_of_others_is_not(train: Train, cache: Path, caplog: Any) -> None:
     path = train(2.0)
     graph = path.with_name("net.npz")
-    loading.write(path, "unet", graph)
+    loading.write(path, graph)
     digest = hashlib.sha256(graph.read_bytes()).hexdigest()
     train(1.0, graph=graph.name, graph_sha256=digest)
     RegisterWeights(weights=str(path), name="mine").run()
@@ -273,7 +273,7 @@ def test_what_is_not_as_a_training_leaves_it(
 def test_a_table_of_another_network_is_refused(train: Train) -> None:
     path = train()
     (path.parent / TABLE).write_text(table_text([described(path, "generator")]))
-    with pytest.raises(ValueError, match="holds a unet for 4 bands .*; expected a generator"):
+    with pytest.raises(ValueError, match="holds a unet for 4 .*toml speaks of a generator"):
         RegisterWeights(weights=str(path), name="mine").run()
 
 
