@@ -15,8 +15,8 @@ from pipelines.picture import PictureDA, PicturePV
 from pipelines.simulate import SimulateScenes
 from pipelines.train_cyclegan import TrainCycleGAN
 
-# A detector that came with skysieve: nothing is fetched.
-_DETECTOR = "simulated_probav"
+# A detector and its baseline that came with skysieve: nothing is fetched.
+_DETECTOR, _BASELINE = "simulated_probav", "pixel_probav"
 # Scenes that neither the detector nor the adaptation was trained on: seeds and landscapes.
 _UNSEEN = {21: "coast", 22: "crop", 23: "desert", 24: "forest", 25: "mixed", 26: "urban"}
 _UNSEEN_SIZE = "768"
@@ -102,7 +102,8 @@ class Demo(luigi.Task):
         return Report(
             benchmark="simulated probav",
             folder=self._folder("unseen"),
-            detectors=f"detector={_DETECTOR}, adapted={self._generator()}+{_DETECTOR}, operational",
+            detectors=f"detector={_DETECTOR}, adapted={self._generator()}+{_DETECTOR}, "
+            f"pixel={_BASELINE}, operational",
             outfolder=self._folder("evaluation"),
             title="Clouds of simulated Proba-V products",
         )

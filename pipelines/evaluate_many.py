@@ -50,7 +50,7 @@ class WithDetectors(OnScenes):
     """What is about several detectors."""
 
     detectors: str = luigi.Parameter(
-        default="rgbiswir, operational, all-clear",
+        default="rgbiswir, pixel_rgbiswir, operational, all-clear",
         description="detectors with commas, each as --detector of EvaluateCloudMasks",
     )
 
