@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from types import MappingProxyType
 
-__all__ = ["CLASS_MAP", "KINDS", "ClassKind", "is_class_map", "kind_title"]
+__all__ = ["CLASS_MAP", "KINDS", "POINTS", "ClassKind", "is_class_map", "kind_title"]
 
 # What made the classes. Those that 38-Cloud's authors corrected by hand began as FMask's.
 MANUAL, FMASK, SIMULATOR = "manual", "fmask", "simulator"
+# The kind whose labelled pixels stand alone: they have no neighbours, so no edges and no objects.
+POINTS = "points"
 # The ending of class maps.
 CLASS_MAP = ".toml"
 
@@ -45,6 +47,7 @@ KINDS: Mapping[str, ClassKind] = MappingProxyType(
         "qa": ClassKind("a Landsat scene with its quality band", FMASK, agreement=True),
         "s2-masks": ClassKind("a Sentinel-2 L1C product", "esa l1c", agreement=True),
         "probav-sm": ClassKind("a Proba-V product", "proba-v sm", agreement=True),
+        POINTS: ClassKind("a table of labelled points, CSV", MANUAL),
         "converted": ClassKind("a converted Landsat product with labels", "landsat labels"),
     }
 )

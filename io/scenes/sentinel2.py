@@ -18,6 +18,10 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+
 from scenes.geotiff import gdal_environment, grid_of
 from scenes.grid import Affine, Grid
 from scenes.jpeg2000 import open_jpeg2000
@@ -136,6 +140,29 @@ class Sentinel2Scene:
             grid=grid,
             threads=threads,
         )
+
+    def preview(self, bands: Sequence[str], shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Return the tile shrunk to `shape`, `(*shape, bands)` reflectance, NaN without data.
+
+        Pixels are picked from a lower resolution of the files, so that little of them is decoded:
+        for pictures, not for numbers. Raises what `band_file` raises, and `OSError` naming a file
+        that cannot be read.
+        """
+        picture = np.empty((*shape, len(bands)), np.float32)
+        with gdal_environment():
+            for place, band in enumerate(bands):
+                name = self.band_file(band)
+                with open_jpeg2000(self.product, name) as dataset:
+                    try:
+                        counts = dataset.read(1, out_shape=shape)
+                    except RasterioError as error:
+                        raise OSError(
+                            f"{self.product.path}: {name} cannot be decoded ({error}): fetch it "
+                            "again"
+                        ) from error
+                values = (counts.astype(np.float32) + self.offsets[band]) / self.quantification
+                picture[..., place] = np.where(counts == 0, np.nan, values)
+        return picture
 
 
 def open_sentinel2(path: Path) -> Sentinel2Scene:

@@ -6,6 +6,7 @@ Usage: `tables = score(pair)`; `tables["counts"]` is a DataFrame
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -27,8 +28,9 @@ from models.metrics.joint import (
 )
 from models.metrics.probability import Brier, Histogram
 from pipelines.evaluation.pair import ALL_CLEAR, Pair
+from pipelines.evaluation.shown import shown_grid
 from pipelines.evaluation.strata import Strata, truth_strata
-from scenes.class_kinds import kind_title
+from scenes.class_kinds import POINTS, kind_title
 from scenes.class_raster import (
     ClassOptions,
     ClassRaster,
@@ -38,7 +40,7 @@ from scenes.class_raster import (
     resampled,
 )
 from scenes.classes import CLOUDS, LabelClass
-from scenes.grid import Rows
+from scenes.grid import Grid, Rows
 from scenes.probability_file import open_probability
 
 __all__ = ["Scored", "score"]
@@ -81,7 +83,11 @@ def score(
     known = true != LabelClass.UNLABELLED
     # 1 where cloud, 0 where not, -1 where truth or mask does not say.
     scored = np.where(found == LabelClass.UNLABELLED, np.int8(-1), binary_truth(true))
-    strata: dict[str, Strata] = {"edge": (edge_band(edge_distance(cloud, known)), EDGE_BANDS)}
+    # Points have no neighbours: no edges, and no objects.
+    whole = pair.truth_kind != POINTS
+    strata: dict[str, Strata] = {}
+    if whole:
+        strata["edge"] = (edge_band(edge_distance(cloud, known)), EDGE_BANDS)
     strata |= truth_strata(pair, true, share)
     tables = {
         "counts": _counts(true, found, strata),
@@ -104,7 +110,8 @@ def score(
         "brier_sum": brier.total,
         "brier_pixels": brier.pixels,
         "ignored_share": float(np.mean(scored < 0)),
-        **_shapes(cloud, masked, scored >= 0, truth.pixel_size),
+        "truth_sha256": hashlib.sha256(np.ascontiguousarray(true).data).hexdigest(),
+        **_shapes(cloud & whole, masked & whole, scored >= 0, truth.pixel_size),
     }
     tables["scenes"] = pd.DataFrame([of_scene])
     for name, table in tables.items():
@@ -117,25 +124,44 @@ def score(
 def _opened(pair: Pair, stack: contextlib.ExitStack) -> tuple[ClassRaster, ClassRaster]:
     """Open both, the mask with its probability on the grid of the truth."""
     options = ClassOptions(resolution=pair.resolution)
+    if pair.truth_kind == POINTS:
+        # They lie in pixels of the mask, or of the scene where there is none.
+        mask = _mask(pair, options, stack) or _all_clear(*_pixels(pair))
+        options = replace(options, item=pair.name, on=mask)
+        return stack.enter_context(open_classes(pair.truth, POINTS, options)), mask
     truth = stack.enter_context(open_classes(pair.truth, pair.truth_kind, options))
-    if pair.mask_kind == ALL_CLEAR:
-        return truth, _all_clear(truth)
-    mask = stack.enter_context(open_classes(pair.mask, pair.mask_kind, options))
-    if pair.probability is not None:
-        read = stack.enter_context(open_probability(pair.probability, mask.shape, mask.place))
-        mask = replace(mask, fraction=read)
+    mask = _mask(pair, options, stack) or _all_clear(truth.shape, truth.grid)
     if pair.resample and truth.place is not None and mask.place != truth.place:
         mask = resampled(mask, truth.place)
     require_same_place(truth, mask)
     return truth, mask
 
 
-def _all_clear(truth: ClassRaster) -> ClassRaster:
+def _mask(pair: Pair, options: ClassOptions, stack: contextlib.ExitStack) -> ClassRaster | None:
+    """Open the mask with its probability, None where every pixel is clear."""
+    if pair.mask_kind == ALL_CLEAR:
+        return None
+    mask = stack.enter_context(open_classes(pair.mask, pair.mask_kind, options))
+    if pair.probability is not None:
+        read = stack.enter_context(open_probability(pair.probability, mask.shape, mask.place))
+        mask = replace(mask, fraction=read)
+    return mask
+
+
+def _pixels(pair: Pair) -> tuple[tuple[int, int], Grid]:
+    """Return shape and grid of the scene."""
+    if pair.scene is None:
+        raise ValueError(f"{pair.truth} has points and no pixels: give the --scene")
+    grid = shown_grid(pair.scene, pair.resolution)
+    return grid.shape, grid
+
+
+def _all_clear(shape: tuple[int, int], grid: Grid | None) -> ClassRaster:
     def read(rows: Rows) -> NDArray[np.uint8]:
-        return np.full((len(rows), truth.shape[1]), LabelClass.CLEAR, np.uint8)
+        return np.full((len(rows), shape[1]), LabelClass.CLEAR, np.uint8)
 
     classes = frozenset({LabelClass.CLEAR, LabelClass.CLOUD})
-    return ClassRaster(ALL_CLEAR, truth.shape, truth.grid, classes, read, "nobody", False)
+    return ClassRaster(ALL_CLEAR, shape, grid, classes, read, "nobody", False)
 
 
 def _require_some(pair: Pair, true: NDArray[np.uint8], found: NDArray[np.uint8]) -> None:

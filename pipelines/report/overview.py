@@ -5,6 +5,7 @@ Usage: `overview(tables).cautions`
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ def overview(tables: Tables) -> Overview:
         ("Size of a pixel", _range(scenes["pixel_size_m"], "m")),
         ("Elevation of the sun", _range(scenes["sun_elevation_deg"], "°")),
         ("Cloud in the truth", cloud),
+        ("Test set", f"{_digest(scenes)}, of the names and true classes of its scenes"),
     ]
     detectors = []
     for place, name in enumerate(tables.detectors):
@@ -97,6 +99,18 @@ def overview(tables: Tables) -> Overview:
             )
         )
     return Overview(summary, facts, detectors, _cautions(tables, groups))
+
+
+def _digest(scenes: pd.DataFrame) -> str:
+    """Return the first digits of a SHA-256 that is the same for the same truth of the same scenes.
+
+    Whoever tunes on a test set, or compares two reports, can tell by it which one it was.
+    """
+    listed = sorted(
+        f"{name} {digest}\n"
+        for name, digest in zip(scenes["scene"], scenes["truth_sha256"], strict=True)
+    )
+    return hashlib.sha256("".join(listed).encode()).hexdigest()[:16]
 
 
 def plural(count: int, noun: str) -> str:

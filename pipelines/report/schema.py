@@ -69,6 +69,7 @@ COLUMNS: Mapping[str, Mapping[str, Kind]] = MappingProxyType(
             "agreement": "flag",
             "told_by_truth": "text",
             "told_by_mask": "text",
+            "truth_sha256": "text",
             "image": "text",
         },
         # Cloud against clear, thin as cloud, after the mask's clouds were widened by `metres`.

@@ -103,7 +103,9 @@ def test_each_entry_has_a_card_that_agrees_with_it(name):
     assert f"doi:{entry.doi}" in card
     assert entry.units in card
     assert f"FetchCheckpoint --name {name}\n" in card
-    reach = {"unet": "23 pixels", "generator": "6 pixels", "logistic": "its own pixel alone"}[entry.architecture]
+    reach = {"unet": "23 pixels", "generator": "6 pixels", "logistic": "its own pixel alone"}[
+        entry.architecture
+    ]
     assert reach in " ".join(card.split())
     for number, bands in enumerate(zip(*entry.bands.values(), strict=True), start=1):
         assert any(row[: len(bands) + 1] == [*bands, str(number)] for row in rows), bands

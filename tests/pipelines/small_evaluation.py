@@ -10,6 +10,7 @@ takes snow for cloud and misses what is thin.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,7 +224,8 @@ def _row(scene, kind, said, joint, brier, truth_kind, agreement):
         boundary_distance(cloud, found, PIXEL, known), objects.over, objects.under,
         float(objects.objects), ignored, truth_kind,
         "operational" if not kind.sure else "skysieve", agreement,
-        told_text(TRUTH), told_text(kind.tells), "",
+        told_text(TRUTH), told_text(kind.tells),
+        hashlib.sha256(scene.truth.tobytes()).hexdigest(), "",
     ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import tarfile
 
 import luigi
@@ -11,8 +12,10 @@ import pandas as pd
 import pytest
 import rasterio
 from affine import Affine
+from PIL import Image
 
 from pipelines import (
+    CloudMaskS2,
     CompareDetectors,
     EvaluateCloudMask,
     EvaluateCloudMasks,
@@ -179,6 +182,71 @@ def test_an_archive_is_its_folder(pair, run, tmp_path):
         for file in sorted(scene.iterdir()):
             archive.add(file, file.name)
     assert task((packed, mask), tmp_path).complete()
+
+
+def test_point_truth(pair, run, tmp_path):
+    """A miss, a false alarm, two hits, and one where the mask is invalid; at points, no edges."""
+    scene, mask = pair
+    points = tmp_path / "points.csv"
+    points.write_text(
+        f"scene,row,column,class\n{scene.name},5,36,thin cloud\n{scene.name},5,12,clear\n"
+        f"{scene.name},60,50,thick cloud\n{scene.name},0,20,clear\n{scene.name},5,82,cloud\n"
+        "another,1,1,snow\n"
+    )
+    folder = run(task((points, mask), tmp_path, truth_kind="points", scene=str(scene)))
+    counts = pd.read_parquet(folder / "counts.parquet")
+    labelled = counts[counts["truth"] != "unlabelled"]
+    assert set(counts["kind"]) == {"all"} and labelled["pixels"].sum() == 5
+    scenes = pd.read_parquet(folder / "scenes.parquet").iloc[0]
+    assert scenes["objects"] == 0 and np.isnan(scenes["boundary_distance_m"])
+    scores = pd.read_parquet(folder / "scores.parquet").query("task == 'cloud' and thin == 'cloud'")
+    pooled = scores.query("how == 'pooled' and kind == 'all'").set_index("score")["number"]
+    assert pooled["overall_accuracy"] == 0.5 and pooled["producers_accuracy"] == 0.5
+    clear = task((points, mask), tmp_path, truth_kind="points", scene=str(scene), mask="",
+                 detector="all-clear")  # fmt: skip
+    scores = pd.read_parquet(run(clear) / "scores.parquet")
+    pooled = scores.query("how == 'pooled' and task == 'cloud' and score == 'omission'")
+    assert (pooled["number"] == 1).all()
+
+
+def test_points_need_pixels(pair, tmp_path, refusal):
+    points = tmp_path / "points.csv"
+    points.write_text("row,column,class\n1,1,clear\n")
+    given = {"mask": "", "detector": "all-clear", "scene": "", "truth_kind": "points"}
+    assert "has points and no pixels: give the --scene" in refusal(
+        task((points, pair[1]), tmp_path, **given)
+    )
+
+
+def test_a_tile_larger_than_its_picture(small, run, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.evaluation.picture._SIDE", 50)
+    path, *_ = small.sentinel2(tmp_path)
+    ours = CloudMaskS2(s2image=str(path), resolution="10")
+    mask = tmp_path / "mask.tif"
+    with ours.rows(("B4",)) as rows:
+        grid = rows.grid
+    with rasterio.open(
+        mask, "w", driver="GTiff", width=grid.width, height=grid.height, count=1, dtype="uint8",
+        crs=grid.crs, transform=grid.transform,
+    ) as dataset:  # fmt: skip
+        dataset.write(np.full(grid.shape, YES, np.uint8), 1)
+    given = {"truth_kind": "mask", "mask": "", "detector": "all-clear", "resolution": 10}
+    folder = run(task((mask, mask), tmp_path, scene=str(path), **given))
+    with Image.open(folder / "picture.png") as picture:
+        shown = np.asarray(picture.convert("RGB"))
+    # The scene itself is there, in more than the few colours of classes and words.
+    assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 500
+
+
+def test_the_truth_has_a_digest(pair, run, tmp_path):
+    scene, mask = pair
+    one = pd.read_parquet(run(task(pair, tmp_path)) / "scenes.parquet")
+    other = pd.read_parquet(
+        run(task(pair, tmp_path, mask="", detector="all-clear")) / "scenes.parquet"
+    )
+    codes = np.repeat([0, 1, 4, 2, 3], [10, 20, 5, 8, 40]).astype(np.uint8)
+    expected = hashlib.sha256(np.tile(codes, (61, 1)).tobytes()).hexdigest()
+    assert one["truth_sha256"].item() == other["truth_sha256"].item() == expected
 
 
 def test_a_mask_with_a_class_map(pair, run, small, tmp_path):

@@ -35,7 +35,7 @@ def small(*scenes, told=TOLD):
     for number, cells in enumerate(scenes):
         counts += [["ours", f"s{number}", "all", "all", *key, n] for key, n in cells.items()]
         row = ["ours", f"s{number}", f"g{number}", "", 30.0, 40.0, 0.0, 0.0, NAN, NAN, NAN, 0.0,
-               0.0, "biome", "skysieve", False, told, "clear, cloud", ""]  # fmt: skip
+               0.0, "biome", "skysieve", False, told, "clear, cloud", "0" * 64, ""]  # fmt: skip
         rows.append(row)
     frames = {name: pd.DataFrame(columns=list(columns)) for name, columns in COLUMNS.items()}
     frames["counts"] = pd.DataFrame(counts, columns=list(COLUMNS["counts"]))
@@ -184,11 +184,19 @@ def test_shapes_and_strata_are_there_where_they_were_computed():
     assert [cell.text for cell in grid.groups[0].rows[0].cells][0] == "90.0"
 
 
+def digest_of(tables):
+    return dict(overview(tables).facts)["Test set"].split(",")[0]
+
+
 def test_what_was_evaluated():
     found = overview(small(ONE, NO_CLOUD))
     facts = dict(found.facts)
     assert found.summary == "1 detector, 2 scenes in 2 groups"
     assert facts["Truth"] == "L8 Biome" and facts["Size of a pixel"] == "30 m"
+    # Name by name, whatever their order and their detector.
+    assert (
+        facts["Test set"].split(",")[0] == digest_of(small(NO_CLOUD, ONE)) != digest_of(small(ONE))
+    )
     # 7 of 30 pixels, 4 of them thick.
     assert facts["Cloud in the truth"].startswith("23.3 % of the scored pixels; 13.3 %")
     (detector,) = found.detectors

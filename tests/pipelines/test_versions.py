@@ -5,6 +5,7 @@ import hashlib
 import h5py
 import luigi
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 from affine import Affine
@@ -17,6 +18,7 @@ from pipelines import (
     CloudMaskS2,
     CloudPatches,
     ConvertPV,
+    EvaluateCloudMask,
     FetchCheckpoint,
     InferenceDA,
     PictureDA,
@@ -242,6 +244,28 @@ def test_cloud_patches(small, tmp_path):
     assert found == pytest.approx(CLOUD_PATCHES_1, abs=1e-5), BUMP
 
 
+def test_evaluate_cloud_mask(small, tmp_path):
+    scene, *_ = small.landsat(tmp_path)
+    rows, columns = np.indices(small.SHAPE)
+    codes = np.array([0, 64, 128, 192, 255], np.uint8)[(rows + columns) // 7 % 5]
+    small.write_plane(scene / f"{small.LANDSAT}_fixedmask.TIF", codes)
+    mask = tmp_path / "mask.tif"
+    small.write_plane(mask, np.array([0, 1, 2, 2], np.uint8)[(rows + 2 * columns) // 11 % 4])
+    folder = made(EvaluateCloudMask(truth=str(scene), mask=str(mask), outfolder=str(tmp_path)))
+    tables = {
+        name: pd.read_parquet(folder / f"{name}.parquet")
+        for name in ("counts", "scenes", "dilation")
+    }
+    counts = tables["counts"].groupby("kind")["pixels"].sum().to_dict()
+    of_scene = ("boundary_distance_m", "over_segmentation", "under_segmentation", "ignored_share")
+    shapes = [tables["scenes"][name].item() for name in of_scene]
+    widened = tables["dilation"][["tp", "fp", "fn", "tn"]].sum().tolist()
+    assert EvaluateCloudMask.algorithm_version == 1
+    assert counts == EVALUATED_1[0], BUMP
+    assert shapes == pytest.approx(EVALUATED_1[1], rel=1e-5), BUMP
+    assert widened == EVALUATED_1[2], BUMP
+
+
 def test_fetch_checkpoint(small_registry, tmp_path, monkeypatch):
     monkeypatch.setenv("SKYSIEVE_CHECKPOINT_CACHE", str(tmp_path))
     product = made(FetchCheckpoint(name="full"))
@@ -277,3 +301,10 @@ PAIRS_1 = (47, 0.31576, 0.28786, 21.78723, 35.89362)
 CLOUD_PATCHES_1 = (23, 0.302657, 0.010144, 0.185292)
 SIZE_DA_1 = (1327, 572)
 PICTURE_DA_1 = (162.74, 161.18, 159.95)
+# Pixels by kind of stratum; distance of boundaries (m), over- and under-segmentation, share that is
+# ignored; sums over all widenings of tp, fp, fn and tn.
+EVALUATED_1 = (
+    {"all": 5063, "edge": 4084},
+    (125.022481, 0.2730464, 0.3404101, 0.3727039),
+    [16164, 15462, 1260, 2050],
+)

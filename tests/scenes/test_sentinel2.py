@@ -157,6 +157,32 @@ def test_offsets_come_from_the_metadata(make):
     scene.verify(("B2", "B8A"))
 
 
+def test_a_preview_is_the_tile_shrunk(make):
+    """Slopes, of which any lower resolution is the same; a corner without data."""
+    rows, columns = np.indices((600, 720))
+    slope = (2000 + 5 * rows + 3 * columns).astype(np.uint16)
+    slope[(rows < 300) & (columns < 240)] = 0
+    offsets = dict.fromkeys(BAND_NAMES, -1000.0)
+    bands = {band: counts_of(band, (600, 720)) for band in BANDS} | {"B4": slope}
+    path = make(shape=(600, 720), bands=bands, baseline="05.09", offsets=offsets)
+    picture = open_sentinel2(path).preview(("B4", "B2"), (50, 60))
+    assert picture.shape == (50, 60, 2) and picture.dtype == np.float32
+    expected = (slope[6::12, 6::12].astype(np.float32) - 1000) / 10000
+    assert np.isnan(picture[:24, :19, 0]).all() and not np.isnan(picture[26:, :, 0]).any()
+    # Lower resolutions begin at other fractions of a pixel: less than one of the picture's.
+    for part in (np.s_[28:], np.s_[:, 24:]):
+        assert np.abs(picture[..., 0] - expected)[part].max() < 12 * 8 / 10000
+
+
+def test_a_preview_of_a_damaged_band_is_refused(make):
+    path = make(shape=(600, 720))
+    scene = open_sentinel2(path)
+    file = path / scene.band_file("B2")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(OSError, match=r"B02\.jp2.*fetch it again"):
+        scene.preview(("B2",), (600, 720))
+
+
 def test_no_offset_is_made_up_for_a_late_baseline(make):
     assert set(open_sentinel2(make(baseline="04.00")).offsets.values()) == {0}
 

@@ -13,12 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
-from scenes.class_kinds import CLASS_MAP, is_class_map
+from scenes.class_kinds import CLASS_MAP, POINTS, is_class_map
 from scenes.class_raster.class_map import open_mapped
 from scenes.class_raster.cloudsen12 import open_cloudsen12
 from scenes.class_raster.landsat import open_patch_classes, open_scene_classes, open_sparcs
 from scenes.class_raster.operational import open_quality, open_safe_masks
 from scenes.class_raster.own_mask import open_own_mask
+from scenes.class_raster.points import open_points
 from scenes.class_raster.probav import open_converted, open_simulated, open_status
 from scenes.class_raster.raster import ClassOptions, ClassRaster
 from scenes.class_raster.sentinel2 import open_baetens_hagolle, open_catalogue
@@ -42,6 +43,7 @@ OPENERS: Mapping[str, Opener] = MappingProxyType(
         "qa": open_quality,
         "s2-masks": open_safe_masks,
         "probav-sm": open_status,
+        POINTS: open_points,
         "converted": open_converted,
     }
 )

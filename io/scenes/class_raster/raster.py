@@ -48,13 +48,15 @@ class ClassOptions:
     `resolution`: metres of the pixels of "s2-masks" (10, 20, 30, 60). `dilated`: with "qa",
     Collection 2's dilated cloud is cloud. `item`: which one of a file with several, the id or the
     number (from 0) of a sample of "cloudsen12", the frame of an array (wins over that of the class
-    map). `shadows`: whether the scene of "s2-catalogue" has its shadows marked, None to look it up.
+    map), the scene of "points". `shadows`: whether the scene of "s2-catalogue" has its shadows
+    marked, None to look it up. `on`: the raster whose pixels "points" label.
     """
 
     resolution: int = 20
     dilated: bool = False
     item: str = ""
     shadows: bool | None = None
+    on: ClassRaster | None = None
 
 
 @dataclass(frozen=True)
