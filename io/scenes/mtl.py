@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from scenes.archive import Product
 from scenes.grid import Affine, Grid
+from scenes.landsat_layout import C2_FILE_KEYS, OLD_FILE_KEYS
 
 __all__ = [
     "Collection",
@@ -51,18 +52,6 @@ PROJECTION = (
 )
 RESCALING = ("LEVEL1_RADIOMETRIC_RESCALING", "RADIOMETRIC_RESCALING")
 THERMAL = ("LEVEL1_THERMAL_CONSTANTS", "TIRS_THERMAL_CONSTANTS")
-
-# Key of each file, and the end of its usual name: LSDS-1822 (C2), LSDS-809 (before).
-FILE_KEYS = {f"B{number}": (f"FILE_NAME_BAND_{number}", f"B{number}") for number in range(1, 12)}
-OLD_FILE_KEYS = FILE_KEYS | {"QA": ("FILE_NAME_BAND_QUALITY", "BQA")}
-C2_FILE_KEYS = FILE_KEYS | {
-    "QA": ("FILE_NAME_QUALITY_L1_PIXEL", "QA_PIXEL"),
-    "RADSAT": ("FILE_NAME_QUALITY_L1_RADIOMETRIC_SATURATION", "QA_RADSAT"),
-    "SZA": ("FILE_NAME_ANGLE_SOLAR_ZENITH_BAND_4", "SZA"),
-    "SAA": ("FILE_NAME_ANGLE_SOLAR_AZIMUTH_BAND_4", "SAA"),
-    "VZA": ("FILE_NAME_ANGLE_SENSOR_ZENITH_BAND_4", "VZA"),
-    "VAA": ("FILE_NAME_ANGLE_SENSOR_AZIMUTH_BAND_4", "VAA"),
-}
 
 
 class Rescaling(NamedTuple):
