@@ -111,13 +111,13 @@ class FetchCheckpoint(CacheTask):
 
     def make(self, work: Path, progress: Progress) -> Description:
         """Take the file from the first place that has it, unless its bytes are others."""
-        from scenes.fetch import fetch
+        from scenes.fetch import Checksum, fetch
 
         entry, place = self.entry, self.product
         fetched = fetch(
             [str(place), *_shipped(entry), *_mirrored(entry), *entry.urls],
             work,
-            sha256=entry.sha256,
+            checksum=Checksum("sha256", entry.sha256),
             size=entry.size,
             partial=place.with_name(f".{place.name}.part"),
             progress=lambda done, _: progress(done / entry.size, f"fetching {entry.file}"),

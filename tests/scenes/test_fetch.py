@@ -25,13 +25,14 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from scenes.fetch import FetchError, Patience, fetch
+from scenes.fetch import Checksum, FetchError, Patience, fetch
 
 ROOT = Path(__file__).resolve().parents[2]
 BODY = random.Random(1).randbytes(300_000)
 OTHER = random.Random(2).randbytes(300_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
-RIGHT = {"sha256": SHA256, "size": len(BODY)}
+SUM = Checksum("sha256", SHA256)
+RIGHT = {"checksum": SUM, "size": len(BODY)}
 QUICK = Patience(attempts=3, first_wait=0.01, longest_wait=1, connect=2, read=0.4)
 MODIFIED = "Wed, 21 Oct 2015 07:28:00 GMT"
 
@@ -259,7 +260,7 @@ def test_the_server_says_how_long_to_wait(server, target, form):
     until = int(begin) + 2 if form == "date" else begin + 1
     said = formatdate(until, usegmt=True) if form == "date" else "1"
     server.answers = [says(503, Retry_After=said)]
-    fetch([server.address], target, sha256=SHA256, patience=long)
+    fetch([server.address], target, checksum=SUM, patience=long)
     assert until <= time.time() < begin + 20
 
 
@@ -366,7 +367,7 @@ def test_packed_answers(server, target):
     with pytest.raises(FetchError, match="packed the file .gzip., although asked not to"):
         fetch([server.address], target)
     # A server may call a .tar.gz so, which it is: the digest decides.
-    fetch([server.address], target, sha256=hashlib.sha256(packed).hexdigest())
+    fetch([server.address], target, checksum=Checksum("sha256", hashlib.sha256(packed).hexdigest()))
     assert target.read_bytes() == packed
 
 
@@ -433,7 +434,7 @@ def test_credentials_stay_out_of_messages_and_files(server, target):
     server.server_close()
     for odd in (address, "http://user:hidden@[/x", "gopher://user:hidden@host/x?hidden"):
         with pytest.raises(FetchError) as caught:
-            fetch([odd], target, sha256=SHA256, patience=QUICK)
+            fetch([odd], target, checksum=SUM, patience=QUICK)
         check(str(caught.value))
 
 
@@ -457,7 +458,12 @@ def test_a_proxy_of_the_environment_is_used(server, target, monkeypatch):
     assert server.asked[0]["path"] == "http://nowhere.invalid/a.h5"
     monkeypatch.setenv("http_proxy", "http://user:hidden@127.0.0.1:1")
     with pytest.raises(FetchError, match="no connection through the proxy") as caught:
-        fetch(["http://nowhere.invalid/a.h5"], target, sha256="0" * 64, patience=QUICK)
+        fetch(
+            ["http://nowhere.invalid/a.h5"],
+            target,
+            checksum=Checksum("sha256", "0" * 64),
+            patience=QUICK,
+        )
     assert "hidden" not in str(caught.value)
 
 
@@ -475,7 +481,10 @@ def test_files_of_this_machine(form, target, tmp_path):
 @pytest.mark.parametrize(
     "address, reason",
     [
-        ("ftp://host/a.h5", "expected an address with https://, http:// or file://, or a path"),
+        (
+            "ftp://host/a.h5",
+            "expected an address with https://, http://, s3:// or file://, or a path",
+        ),
         ("file://elsewhere/a.h5", "expected a file of this machine"),
         ("/nowhere/a.h5", "there is no such file"),
         ("/", "that is no file"),
@@ -558,8 +567,9 @@ def test_a_killed_process_leaves_what_it_received_and_the_next_goes_on(server, t
 
     server.answers = [slow]
     code = (
-        "import sys; from pathlib import Path; from scenes.fetch import fetch\n"
-        "fetch([sys.argv[1]], Path(sys.argv[2]), sha256=sys.argv[3], size=int(sys.argv[4]))"
+        "import sys; from pathlib import Path; from scenes.fetch import Checksum, fetch\n"
+        "fetch([sys.argv[1]], Path(sys.argv[2]), size=int(sys.argv[4]),\n"
+        "      checksum=Checksum('sha256', sys.argv[3]))"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code, server.address, str(target), SHA256, str(len(BODY))],

@@ -1,4 +1,4 @@
-"""Addresses of files: `https://`, `http://`, `file://`, or a path of this machine.
+"""Addresses of files: `https://`, `http://`, `s3://`, `file://`, or a path of this machine.
 
 Usage: `scheme("https://example.org/a.h5")` is "https"; `shown` takes secrets out of an address
 """
@@ -19,7 +19,7 @@ def scheme(address: str) -> str:
 
 
 def host(address: str) -> str:
-    """Return host and port, without user and password; "" for a file of this machine."""
+    """Return host and port, without user and password, or bucket; "" for a file of this machine."""
     return _split(address).netloc.rpartition("@")[2] if scheme(address) else ""
 
 
@@ -38,7 +38,7 @@ def local_path(address: str) -> Path:
     if not scheme(address):
         return Path(address)
     if scheme(address) != "file":
-        raise Failed("expected an address with https://, http:// or file://, or a path")
+        raise Failed("expected an address with https://, http://, s3:// or file://, or a path")
     if host(address) not in ("", "localhost"):
         raise Failed("expected a file of this machine, as in file:///folder/file")
     return Path(unquote(_split(address).path))

@@ -81,6 +81,11 @@ class Checksum:
             raise ValueError(f"{text!r} says {length} bytes of digest and has {len(digest)}")
         return cls(_CODES[code], digest.hex()) if code in _CODES else None
 
+    @property
+    def title(self) -> str:
+        """What the algorithm is called in messages: "MD5", "SHA-256", "SHA3-256"."""
+        return re.sub(r"^SHA(?=\d+$)", "SHA-", self.algorithm.upper().replace("_", "-"))
+
     def found(self, path: Path) -> str:
         """Return the digest that the file at `path` has. Raises `OSError` as reading it does."""
         with path.open("rb") as file:

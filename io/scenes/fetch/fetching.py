@@ -1,6 +1,6 @@
 """A file from the first address that has it.
 
-Usage: `fetch(["https://example.org/a.h5", "mirror/a.h5"], Path("a.h5"), sha256=..., size=...)`
+Usage: `fetch(["https://example.org/a.h5", "mirror/a.h5"], Path("a.h5"), checksum=..., size=...)`
 """
 
 from __future__ import annotations
@@ -12,13 +12,20 @@ from pathlib import Path
 
 import requests
 
+from scenes.fetch.access import open_session
 from scenes.fetch.address import host, local_path, scheme, shown
+from scenes.fetch.checksum import Checksum
 from scenes.fetch.failure import Failed, Failure, FetchError
-from scenes.fetch.partial import Partial, open_partial
-from scenes.fetch.transfer import CHUNK, Patience, Progress, Transfer, open_session
+from scenes.fetch.partial import open_partial, partial_beside
+from scenes.fetch.patience import Patience
+from scenes.fetch.stopping import Expired, Limit, Stop
+from scenes.fetch.transfer import CHUNK, Progress, Transfer
 from scenes.fetch.wanted import Wanted
 
 __all__ = ["Fetched", "fetch"]
+
+_NETWORK = {"http", "https", "s3"}
+_PAGES = {".html", ".htm", ".xhtml"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ def fetch(
     addresses: Iterable[str],
     target: Path,
     *,
-    sha256: str | None = None,
+    checksum: Checksum | None = None,
     size: int | None = None,
     partial: Path | None = None,
     progress: Progress | None = None,
@@ -45,37 +52,43 @@ def fetch(
     headers: Mapping[str, str] | None = None,
     patience: Patience | None = None,
     remedy: str = "",
+    stop: Stop | None = None,
 ) -> Fetched:
     """Bring the file at the first of `addresses` that has it to `target`, and say which it was.
 
-    An address begins with `https://`, `http://` or `file://`, or is a path. `sha256` (hexadecimal)
-    and `size` (bytes) are what the file must have; a `target` that has the digest is left alone.
+    An address begins with `https://`, `http://`, `s3://` or `file://`, or is a path. `checksum` and
+    `size` (bytes) are what the file must have; a `target` that has the checksum is left alone.
     What was received of a file stays in `partial` (default: a hidden file beside `target`, on
     whose file system it must be) until it is whole; a second fetcher of the same one waits, and
     then finds the file. `headers` go to each host that is asked. Redirects are followed, but to no
-    other scheme than https, or from http to http.
+    other scheme than https, or from http to http. A web page (HTML) is not taken for a file, unless
+    that is called `.html`.
 
     Connections that fail or stop, and the answers 408, 429 and 5xx, are tried again (`patience`).
     Raises `FetchError` with `remedy` at the end of its message where no address gave the file,
-    `OSError` where it cannot be written or the disk has no room for it, and `ValueError` without
-    any address.
+    `OSError` where it cannot be written or the disk has no room for it, `ValueError` without any
+    address, and `Stopped` once somebody has said `stop`.
     """
     addresses = list(addresses)
     if not addresses:
         raise ValueError(f"expected an address to fetch {target.name} from")
-    wanted, failures = Wanted(sha256, size), list[Failure]()
-    place = partial or target.with_name(f".{target.name}.part")
+    wanted = Wanted(checksum, size, page=target.suffix.lower() in _PAGES)
+    patience, stop, failures = patience or Patience(), stop or Stop(), list[Failure]()
     before = _stamp(target)
     opened = open_session() if session is None else nullcontext(session)
-    with open_partial(place, wanted) as part, opened as client:
+    place = partial or partial_beside(target)
+    with open_partial(place, wanted, stop) as part, opened as client:
         if _is_there(target, wanted, before):
             return Fetched(target, str(target))
+        limit = Limit(patience.whole, stop)
         for address in addresses:
-            transfer = Transfer(address, part, client, headers or {}, patience or Patience())
+            transfer = Transfer(address, part, client, headers or {}, patience, limit)
             try:
                 _bring(transfer, failures, progress or _silent)
             except Failed as failed:
                 failures.append(failed.at(shown(address)))
+                if isinstance(failed, Expired):
+                    break
             else:
                 part.publish(target)
                 return Fetched(target, shown(address), tuple(failures))
@@ -85,16 +98,17 @@ def fetch(
 def _bring(transfer: Transfer, failures: Iterable[Failure], progress: Progress) -> None:
     """Fill the partial file. Raises `Failed` where the address does not give what is wanted."""
     address = transfer.address
-    if scheme(address) not in ("http", "https"):
-        _copy(local_path(address), transfer.part, progress)
+    if scheme(address) not in _NETWORK:
+        _copy(local_path(address), transfer, progress)
         return
     if any(each.unreachable and host(each.address) == host(address) for each in failures):
         raise Failed("not tried, as this host did not answer", unreachable=True)
     transfer.run(progress)
 
 
-def _copy(path: Path, part: Partial, progress: Progress) -> None:
+def _copy(path: Path, transfer: Transfer, progress: Progress) -> None:
     """Copy a file of this machine. It is checked first: the partial file may hold a download."""
+    part = transfer.part
     if not path.is_file():
         raise Failed("that is no file" if path.exists() else "there is no such file")
     try:
@@ -109,12 +123,13 @@ def _copy(path: Path, part: Partial, progress: Progress) -> None:
         while chunk := file.read(CHUNK):
             part.append(chunk)
             progress(part.size, total)
+            transfer.limit.stop.check()
     part.check()
 
 
 def _is_there(target: Path, wanted: Wanted, before: tuple[int, int] | None) -> bool:
     """Tell whether the file was there already, or was put there while we waited for the lock."""
-    if not target.is_file() or (wanted.sha256 is None and _stamp(target) == before):
+    if not target.is_file() or (wanted.checksum is None and _stamp(target) == before):
         return False
     try:
         wanted.check(target)

@@ -21,12 +21,15 @@ from io import FileIO
 from pathlib import Path
 
 from scenes.fetch.failure import Failed
+from scenes.fetch.stopping import Stop
 from scenes.fetch.wanted import Wanted
 
-__all__ = ["Partial", "open_partial"]
+__all__ = ["Partial", "check_room", "open_partial", "partial_beside"]
 
 # What flock(2) answers on file systems without locks (some NFS, FUSE and SMB mounts).
 _UNSUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+# Seconds between looks at a lock that somebody else holds.
+_LOOK = 0.05
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,7 @@ class Partial:
 
     def make_room(self, total: int) -> None:
         """Raise `OSError` unless the disk has room for what is missing of `total` bytes."""
-        missing, free = total - self.size, shutil.disk_usage(self.path.parent).free
-        if missing > free:
-            message = f"{missing:,} bytes are needed, {free:,} are free: make room"
-            raise OSError(errno.ENOSPC, message, str(self.path.parent))
+        check_room(self.path.parent, total - self.size)
 
     def append(self, chunk: bytes) -> None:
         """Add bytes at the end.
@@ -111,14 +111,27 @@ class Partial:
         return self.path.with_name(self.path.name + ".json")
 
 
-@contextmanager
-def open_partial(path: Path, wanted: Wanted) -> Iterator[Partial]:
-    """Open the partial file at `path`, made if missing, while no other process works on it.
+def check_room(folder: Path, missing: int) -> None:
+    """Raise `OSError` unless the disk of `folder` has room for `missing` bytes."""
+    free = shutil.disk_usage(folder).free
+    if missing > free:
+        message = f"{missing:,} bytes are needed, {free:,} are free: make room"
+        raise OSError(errno.ENOSPC, message, str(folder))
 
-    Waits for such a process. A file that is empty in the end is removed. Raises `OSError` where it
-    cannot be made.
+
+def partial_beside(target: Path) -> Path:
+    """Return where the bytes of `target` are until it is whole: a hidden file beside it."""
+    return target.with_name(f".{target.name}.part")
+
+
+@contextmanager
+def open_partial(path: Path, wanted: Wanted, stop: Stop) -> Iterator[Partial]:
+    """Open the partial file at `path`, made if missing, while nobody else works on it.
+
+    Waits for who does. A file that is empty in the end is removed. Raises `OSError` where it cannot
+    be made, and `Stopped` if that is said meanwhile.
     """
-    with _locked(path) as file:
+    with _locked(path, stop) as file:
         part = Partial(path, wanted, file)
         try:
             yield part
@@ -128,13 +141,13 @@ def open_partial(path: Path, wanted: Wanted) -> Iterator[Partial]:
                 path.unlink()
 
 
-def _locked(path: Path) -> FileIO:
+def _locked(path: Path, stop: Stop) -> FileIO:
     """Open and lock `path`, again and again until the file locked is the file of that name."""
     while True:
         # Unbuffered, so that a process that is killed leaves what it has received.
         file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
         try:
-            _lock(file)
+            _lock(file, stop)
             if _is_named(file, path):
                 return file
         except BaseException:
@@ -143,12 +156,18 @@ def _locked(path: Path) -> FileIO:
         file.close()
 
 
-def _lock(file: FileIO) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise
+def _lock(file: FileIO, stop: Stop) -> None:
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stop.sleep(_LOOK)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            return
+        else:
+            return
 
 
 def _is_named(file: FileIO, path: Path) -> bool:

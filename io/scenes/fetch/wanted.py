@@ -1,14 +1,14 @@
-"""What a fetched file must be: its size and digest, as far as they are known.
+"""What a fetched file must be: its size and checksum, as far as they are known.
 
-Usage: `Wanted(sha256=..., size=927176).check(Path("a.h5"))`
+Usage: `Wanted(Checksum("sha256", ...), 927176).check(Path("a.h5"))`
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from scenes.fetch.checksum import Checksum
 from scenes.fetch.failure import Failed
 
 __all__ = ["Wanted"]
@@ -19,10 +19,11 @@ _MOST_BYTES = 1 << 36
 
 @dataclass(frozen=True)
 class Wanted:
-    """SHA-256 (hexadecimal) and size in bytes of a file; None where unknown."""
+    """Checksum and size in bytes of a file, None where unknown; `page` for one that may be HTML."""
 
-    sha256: str | None
+    checksum: Checksum | None
     size: int | None
+    page: bool = False
 
     @property
     def most(self) -> int:
@@ -39,9 +40,9 @@ class Wanted:
     def check(self, path: Path) -> None:
         """Raise `Failed` unless the file at `path` is right, and `OSError` if it is unreadable."""
         self.check_size(path.stat().st_size)
-        if self.sha256 is None:
+        if self.checksum is None:
             return
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != self.sha256:
-            raise Failed(f"the file has the SHA-256 {found}, expected {self.sha256}", damaged=True)
+        found, expected = self.checksum.found(path), self.checksum.digest
+        if found != expected:
+            called = self.checksum.title
+            raise Failed(f"the file has the {called} {found}, expected {expected}", damaged=True)
