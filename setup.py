@@ -12,6 +12,7 @@ setup(
     package_data={
         "": ["py.typed"],
         "pipelines.report": ["*.toml", "templates/*"],
+        "scenes.sources": ["*.toml"],
         "models.checkpoints": ["*.toml", "*.json", "*.h5", "*.npz", "*.md"],
     },
 )

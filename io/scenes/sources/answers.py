@@ -1,0 +1,192 @@
+"""What services answer in JSON, bounded in size and time.
+
+Usage: `found = ask_json(session, "https://host/api/records/1", what="record 1 of zenodo")`
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, NoReturn
+from urllib.parse import urljoin
+
+import requests
+import tenacity
+
+from scenes.fetch.address import scheme, shown
+from scenes.fetch.failure import Failed, Failure, FetchError, Passing
+from scenes.fetch.transfer import Patience
+
+__all__ = ["LATER", "MOST_BYTES", "ask_json", "refuse"]
+
+# Ten times a page of a hundred Landsat items, which is the largest listing asked for.
+MOST_BYTES = 1 << 25
+# Seconds that one answer may take, however regularly something of it arrives.
+LONGEST = 300.0
+LATER = "Try again later"
+_CHUNK = 1 << 14
+
+
+def ask_json(
+    session: requests.Session,
+    address: str,
+    *,
+    what: str,
+    body: Mapping[str, Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    missing: bool = False,
+    most: int = MOST_BYTES,
+    patience: Patience | None = None,
+    remedy: str = LATER,
+) -> dict[str, Any] | None:
+    """Return the JSON object at `address`; with a `body` (JSON), what is posted for it.
+
+    `parameters` go into the query. `what` names what is asked for and the source. With `missing`,
+    None is returned for HTTP 404 and 410. Connections that fail or stop, and the answers 408, 429
+    and 5xx, are tried again (`patience`). Redirects lead to https only, or from http to http.
+
+    Raises `FetchError` where there is no proper answer, one that is no JSON object, or one of more
+    than `most` bytes; `remedy` ends its message, which holds no secrets.
+    """
+    patience = patience or Patience()
+    first, longest = patience.first_wait, patience.longest_wait
+    backoff = tenacity.wait_exponential(first, longest) + tenacity.wait_random(0, first)
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.wait if isinstance(error, Passing) else None
+        return backoff(state) if asked is None else asked
+
+    attempts = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(patience.attempts),
+        retry=tenacity.retry_if_exception_type(Passing),
+        wait=wait,
+        reraise=True,
+    )
+    asked = _Request(session, address, body, parameters, most, patience)
+    try:
+        content = attempts(asked.content)
+        return None if content is None and missing else asked.parsed(content)
+    except Failed as failed:
+        refuse(what, address, str(failed), remedy, failed)
+
+
+def refuse(
+    what: str, address: str, reason: str, remedy: str = LATER, cause: Exception | None = None
+) -> NoReturn:
+    """Raise the `FetchError` for an answer that is not what it should be."""
+    raise FetchError(what, [Failure(shown(address), reason)], remedy) from cause
+
+
+class _Request:
+    """One request, which may be made several times."""
+
+    def __init__(
+        self,
+        session: requests.Session,
+        address: str,
+        body: Mapping[str, Any] | None,
+        parameters: Mapping[str, Any] | None,
+        most: int,
+        patience: Patience,
+    ) -> None:
+        """Keep what is asked for."""
+        self._session, self._address, self._body = session, address, body
+        self._parameters, self._most, self._patience = parameters, most, patience
+        self._kind = ""
+
+    def content(self) -> bytes | None:
+        """Return the bytes of the answer, None where there is no such thing. Raises `Failed`."""
+        if scheme(self._address) not in ("http", "https"):
+            raise Failed("expected an address with https:// or http://")
+        try:
+            with self._session.request(
+                "GET" if self._body is None else "POST",
+                self._address,
+                params=dict(self._parameters or {}),
+                json=self._body,
+                headers={"Accept": "application/geo+json, application/json"},
+                stream=True,
+                timeout=(self._patience.connect, self._patience.read),
+                hooks={"response": _check_redirect},
+            ) as answer:
+                if answer.status_code in (404, 410):
+                    return None
+                self._check(answer)
+                return self._received(answer)
+        except requests.RequestException as error:
+            raise self._explained(error) from error
+
+    def parsed(self, content: bytes | None) -> dict[str, Any]:
+        """Return the object that the answer is. Raises `Failed` for anything else."""
+        if content is None:
+            raise Failed("HTTP 404: there is no such thing")
+        try:
+            found = json.loads(content, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            kind = self._kind.partition(";")[0].strip() or "something without a type"
+            raise Failed(
+                f"expected JSON, it sent {kind}: a wrong address, a proxy or a page for a login"
+            ) from error
+        if not isinstance(found, dict):
+            raise Failed(f"expected a JSON object, it sent a {type(found).__name__}")
+        return found
+
+    def _received(self, answer: requests.Response) -> bytes:
+        self._kind = answer.headers.get("Content-Type", "")
+        begun, received = time.monotonic(), bytearray()
+        # Unpacked, so that a small answer that unpacks to a huge one is found out in time.
+        for chunk in answer.iter_content(_CHUNK):
+            received += chunk
+            if len(received) > self._most:
+                raise Failed(f"expected a listing of at most {self._most:,} bytes, it sends more")
+            if time.monotonic() - begun > LONGEST:
+                raise Failed(f"the answer was not complete within {LONGEST:g} s")
+        return bytes(received)
+
+    def _check(self, answer: requests.Response) -> None:
+        """Raise `Failed` unless the answer is one."""
+        code = answer.status_code
+        if code == 200:
+            return
+        said = f"HTTP {code} {answer.reason or ''}".strip()
+        if code in (401, 403):
+            raise Failed(f"{said}: it wants a login, or refuses this one")
+        if code not in (408, 429) and not 500 <= code < 600:
+            raise Failed(said)
+        wanted = answer.headers.get("Retry-After", "").strip()
+        wait = float(wanted) if wanted.isdecimal() else None
+        if wait is not None and wait > self._patience.longest_wait:
+            raise Failed(f"{said}, to be tried again in {wait:.0f} s")
+        raise Passing(said, wait=wait)
+
+    def _explained(self, error: requests.RequestException) -> Failed:
+        """Say in our own words what went wrong: those of libraries hold the address as it is."""
+        if isinstance(error, requests.ConnectTimeout):
+            return Passing(f"no connection within {self._patience.connect:g} s", unreachable=True)
+        if isinstance(error, requests.Timeout) or "timed out" in str(error).lower():
+            return Passing(f"nothing received for {self._patience.read:g} s")
+        if isinstance(error, requests.exceptions.SSLError):
+            return Failed("no secure connection")
+        if isinstance(error, requests.exceptions.ChunkedEncodingError):
+            return Passing("the connection broke off")
+        if isinstance(error, requests.ConnectionError):
+            return Passing("no connection", unreachable=True)
+        if isinstance(error, requests.TooManyRedirects):
+            return Failed("it redirects too often")
+        return Failed(f"no proper address or answer ({type(error).__name__})")
+
+
+def _check_redirect(answer: requests.Response, **_: Any) -> None:
+    """Raise `Failed` for a redirect that must not be followed; called for every answer."""
+    if not answer.is_redirect:
+        return
+    there = urljoin(answer.url, answer.headers["Location"])
+    if scheme(there) != "https" and not scheme(there) == scheme(answer.url) == "http":
+        answer.close()
+        raise Failed(f"it redirects to {shown(there)}, expected https://")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
