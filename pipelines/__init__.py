@@ -1,5 +1,6 @@
 """Luigi tasks of skysieve; importing them fills in what Luigi's configuration leaves open."""
 
+from pipelines.acquire.fetch_task import FetchLandsat, FetchProbaV, FetchSentinel2
 from pipelines.adapt import InferenceDA
 from pipelines.apply_mask import ApplyMask
 from pipelines.checkpoint import FetchCheckpoint
@@ -34,6 +35,9 @@ __all__ = [
     "EvaluateCloudMask",
     "EvaluateCloudMasks",
     "FetchCheckpoint",
+    "FetchLandsat",
+    "FetchProbaV",
+    "FetchSentinel2",
     "InferenceDA",
     "PictureDA",
     "PicturePV",

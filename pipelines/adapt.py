@@ -7,16 +7,17 @@ from pathlib import Path
 
 import luigi
 
+from pipelines.acquire.data_folder import SceneParameter
 from pipelines.inference import DETECTOR, InferenceTask, Weights, adapted_detection
 from pipelines.product import (
     Described,
     Description,
     ExternalInput,
-    FileInput,
     ProductTarget,
     Progress,
 )
 from pipelines.scene_description import describe_scene
+from pipelines.scene_input import ProbaVInput
 from pipelines.settings import threads
 from pipelines.weights import WeightsParameter
 
@@ -29,7 +30,7 @@ class InferenceDA(InferenceTask):
     algorithm_version = 1
     located = ("pvimage", "image_dest", "cloud_detection_weights", "dagans_weights")
 
-    pvimage: str = luigi.Parameter(description="Proba-V product (.HDF5), level L2A or L3")
+    pvimage: str = SceneParameter(description="Proba-V product (.HDF5), level L2A or L3, or its id")
     image_dest: str = luigi.Parameter(description="file that is written (.HDF5)")
     cloud_detection_weights: str = WeightsParameter(
         default=DETECTOR, description="registry name or file of the detector's weights"
@@ -53,7 +54,7 @@ class InferenceDA(InferenceTask):
 
     def inputs(self) -> Mapping[str, ExternalInput]:
         """Return the image, and weights given by a path."""
-        return {"pvimage": FileInput(Path(self.pvimage)), **super().inputs()}
+        return {"pvimage": ProbaVInput(Path(self.pvimage)), **super().inputs()}
 
     def space_needed(self) -> int:
         """Return twice the size of the image."""

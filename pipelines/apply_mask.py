@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import luigi
 
+from pipelines.acquire.data_folder import SceneParameter
 from pipelines.cloud_masks import AnySensor
 from pipelines.mask import CloudMask, scene_name
 from pipelines.product import (
@@ -38,7 +39,9 @@ class ApplyMask(AnySensor, ProductTask):
     if TYPE_CHECKING:  # what `inherits` adds
         outfolder: str
 
-    scene: str = luigi.Parameter(description="the scene: Landsat-8/9, Sentinel-2 or Proba-V")
+    scene: str = SceneParameter(
+        description="the scene: Landsat-8/9, Sentinel-2 or Proba-V, by its path or id"
+    )
     mask: str = luigi.Parameter(
         default="", description="mask on the scene's grid (GeoTIFF); default: made here"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import luigi
 
 from models.physics.spectral import OLI_BANDS, SUN_ZENITH_BAND
+from pipelines.acquire.data_folder import SceneParameter
 from pipelines.product import (
     Described,
     Description,
@@ -37,8 +38,8 @@ class ConvertPV(ProductTask):
     algorithm_version = 1
     located = ("l8img", "outfolder")
 
-    l8img: str = luigi.Parameter(
-        description="Landsat-8/9 Level-1 product: its folder, .tar or .tar.gz"
+    l8img: str = SceneParameter(
+        description="Landsat-8/9 Level-1 product: its folder, .tar or .tar.gz, or its id"
     )
     outfolder: str = luigi.Parameter(
         default="landsataspv", description="folder of the products, made if missing"

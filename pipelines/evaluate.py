@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import luigi
 
+from pipelines.acquire.data_folder import SceneParameter
 from pipelines.detectors import FoundMask, detector
 from pipelines.evaluation.pair import ALL_CLEAR, Pair
 from pipelines.mask import CloudMask, scene_name
@@ -63,7 +64,7 @@ class EvaluateCloudMask(ProductTask):
         description="name of --mask in the tables; without it what makes the mask: weights, rgbi, "
         "rgbiswir, operational, all-clear or files, see docs/evaluation.md",
     )
-    scene: str = luigi.Parameter(
+    scene: str = SceneParameter(
         default="", description="the scene, for its picture and for masks that must be made"
     )
     name: str = luigi.Parameter(default="", description="name of the scene; default: its own")

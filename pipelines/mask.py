@@ -88,7 +88,7 @@ class CloudMask(InferenceTask):
         name = self.kind() + suffix
         scene = self.scene()
         folder = Path(self.outfolder) if self.outfolder else scene
-        if self.outfolder or not scene.is_dir():
+        if self.outfolder or not _is_folder(scene):
             name = f"{scene_name(scene)}_{name}"
             folder = folder if self.outfolder else scene.parent
         extra = {f"{name}_probability.tif": self.probability, f"{name}.png": self.quicklook}
@@ -149,6 +149,13 @@ class CloudMask(InferenceTask):
 
     def verify(self, work: Path) -> None:
         """Nothing: the files were reopened when they were written."""
+
+
+def _is_folder(scene: Path) -> bool:
+    """Tell whether a scene is a folder, also where it is still to be fetched."""
+    if scene.exists():
+        return scene.is_dir()
+    return scene.suffix.lower() in ("", ".safe")
 
 
 def scene_name(path: Path) -> str:

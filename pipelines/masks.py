@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING
 
 import luigi
 
+from pipelines.acquire.data_folder import SceneParameter
 from pipelines.inference import DETECTOR, Weights, adapted_detection
 from pipelines.mask import CloudMask
-from pipelines.product import ExternalInput, FileInput
-from pipelines.scene_input import LandsatInput, PatchInput, Sentinel2Input, SubSceneInput
+from pipelines.product import ExternalInput
+from pipelines.scene_input import (
+    LandsatInput,
+    PatchInput,
+    ProbaVInput,
+    Sentinel2Input,
+    SubSceneInput,
+)
 from pipelines.settings import threads
 from pipelines.weights import WeightsParameter, weights_title
 from scenes.cloud38_layout import is_patch
@@ -38,12 +45,12 @@ class CloudMaskL8(CloudMask):
 
     located = (*CloudMask.located, "l8image", "landsatimage")
 
-    l8image: str = luigi.Parameter(
+    l8image: str = SceneParameter(
         default="",
-        description="Landsat-8/9 Level-1 product: its folder, .tar or .tar.gz; or the red band of "
-        "a patch of 38-Cloud, or the _data.tif of a sub-scene of SPARCS",
+        description="Landsat-8/9 Level-1 product: its folder, .tar or .tar.gz, or its id; or the "
+        "red band of a patch of 38-Cloud, or the _data.tif of a sub-scene of SPARCS",
     )
-    landsatimage: str = luigi.Parameter(default="", description="older name of --l8image")
+    landsatimage: str = SceneParameter(default="", description="older name of --l8image")
     namemodel: str = luigi.ChoiceParameter(
         choices=tuple(MODELS),
         default="rgbiswir",
@@ -113,8 +120,8 @@ class CloudMaskS2(CloudMask):
 
     located = (*CloudMask.located, "s2image")
 
-    s2image: str = luigi.Parameter(
-        description="Sentinel-2 Level-1C product: its .SAFE folder, or a .zip of it"
+    s2image: str = SceneParameter(
+        description="Sentinel-2 Level-1C product: its .SAFE folder, or a .zip of it, or its id"
     )
     namemodel: str = luigi.ChoiceParameter(
         choices=tuple(MODELS),
@@ -184,7 +191,7 @@ class CloudMaskPV(CloudMask):
     centred = False
     located = (*CloudMask.located, "pvimage", "cloud_detection_weights", "dagans_weights")
 
-    pvimage: str = luigi.Parameter(description="Proba-V product (.HDF5), level L2A or L3")
+    pvimage: str = SceneParameter(description="Proba-V product (.HDF5), level L2A or L3, or its id")
     cloud_detection_weights: str = WeightsParameter(
         default=DETECTOR, description="registry name or file of the detector's weights"
     )
@@ -200,7 +207,7 @@ class CloudMaskPV(CloudMask):
 
     def scene_input(self, bands: tuple[str, ...]) -> ExternalInput:
         """Return the product's file."""
-        return FileInput(self.scene())
+        return ProbaVInput(self.scene())
 
     def rows(self, bands: tuple[str, ...]) -> AbstractContextManager[SceneRows]:
         """Open the product."""

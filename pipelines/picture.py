@@ -6,21 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import luigi
 from luigi.util import inherits
 
+from pipelines.acquire.data_folder import SceneParameter
 from pipelines.adapt import InferenceDA
 from pipelines.convert import ConvertPV
 from pipelines.product import (
     Described,
     Description,
     ExternalInput,
-    FileInput,
     ProductTarget,
     ProductTask,
     Progress,
 )
-from pipelines.scene_input import LandsatInput
+from pipelines.scene_input import LandsatInput, ProbaVInput
 
 if TYPE_CHECKING:
     from scenes.quicklook import Panel
@@ -41,7 +40,7 @@ class PicturePV(ProductTask):
     if TYPE_CHECKING:  # what `inherits` adds
         l8img: str
 
-    probav: str = luigi.Parameter(
+    probav: str = SceneParameter(
         default="", description="Proba-V product of the same place, drawn beside them"
     )
 
@@ -58,7 +57,7 @@ class PicturePV(ProductTask):
         """Return the bands that are drawn, and the Proba-V product if one is given."""
         files: dict[str, ExternalInput] = {"l8img": LandsatInput(Path(self.l8img), _TRUE_COLOUR)}
         if self.probav:
-            files["probav"] = FileInput(Path(self.probav))
+            files["probav"] = ProbaVInput(Path(self.probav))
         return files
 
     def make(self, work: Path, progress: Progress) -> Description:
@@ -100,7 +99,7 @@ class PictureDA(ProductTask):
 
     def inputs(self) -> Mapping[str, ExternalInput]:
         """Return the image."""
-        return {"pvimage": FileInput(Path(self.pvimage))}
+        return {"pvimage": ProbaVInput(Path(self.pvimage))}
 
     def make(self, work: Path, progress: Progress) -> Description:
         """Draw the panels."""

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.product import Member, ResolvedInput
+from pipelines.acquire.data_folder import fetched_by
+from pipelines.product import FileInput, Member, ResolvedInput
 from pipelines.product.digests import digest
 
 if TYPE_CHECKING:
+    from pipelines.acquire.fetch_task import FetchTask
     from scenes.archive import Product
     from scenes.labels import LabelKind
 
@@ -26,6 +28,11 @@ class LandsatInput:
     bands: tuple[str, ...]
     optional: tuple[str, ...] = ()
     labels: LabelKind | None = None
+
+    def fetched_by(self) -> list[FetchTask]:
+        """Return the task that fetches a scene of the data folder."""
+        # Only what comes with a scene is fetched: labels are the user's.
+        return fetched_by(self.path, (*self.bands, *self.optional))
 
     def resolve(self) -> ResolvedInput:
         """Open the scene's metadata and the headers of its bands.
@@ -53,6 +60,10 @@ class Sentinel2Input:
     path: Path
     bands: tuple[str, ...]
 
+    def fetched_by(self) -> list[FetchTask]:
+        """Return the task that fetches a tile of the data folder."""
+        return fetched_by(self.path, self.bands)
+
     def resolve(self) -> ResolvedInput:
         """Open the tile's metadata. Raises what `scenes.sentinel2.open_sentinel2` raises."""
         from scenes.sentinel2 import open_sentinel2
@@ -60,6 +71,15 @@ class Sentinel2Input:
         scene = open_sentinel2(self.path)
         files = {key: (scene.product, name) for key, name in scene.files(self.bands).items()}
         return resolved(scene.product_id, files)
+
+
+@dataclass(frozen=True)
+class ProbaVInput(FileInput):
+    """A Proba-V product."""
+
+    def fetched_by(self) -> list[FetchTask]:
+        """Return the task that fetches a product of the data folder."""
+        return fetched_by(self.path)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pipelines.product.digests import MEMO, Seen, Stamp, digest, stamp
 from pipelines.product.owner import owners
 from pipelines.product.record import Identity
+
+if TYPE_CHECKING:
+    import luigi
 
 __all__ = [
     "ExternalInput",
@@ -22,6 +25,7 @@ __all__ = [
     "InputChanged",
     "Member",
     "ResolvedInput",
+    "fetched_by",
     "identify",
 ]
 
@@ -98,6 +102,15 @@ class FileInput:
             return {name: digest(files[name]) for name in names}
 
         return ResolvedInput("", members, digests)
+
+
+def fetched_by(source: ExternalInput) -> Sequence[luigi.Task]:
+    """Return the tasks that fetch an input, none for one that only the user can bring.
+
+    An input that is fetched has a method of this name.
+    """
+    found: Sequence[luigi.Task] = getattr(source, "fetched_by", tuple)()
+    return found
 
 
 def identify(source: ExternalInput, known: Iterable[Identity] = ()) -> Identity:

@@ -20,7 +20,7 @@ import luigi
 from pipelines.product.claims import PathConflict, claim
 from pipelines.product.debris import sweep_once
 from pipelines.product.freshness import Examination, Survey, fingerprint
-from pipelines.product.inputs import ExternalInput, InputChanged
+from pipelines.product.inputs import ExternalInput, InputChanged, fetched_by
 from pipelines.product.record import Description, Record, build_record, readable_record
 from pipelines.product.targets import (
     OutputError,
@@ -82,6 +82,21 @@ class ProductTask(luigi.Task):
             raise OutputError(f"{self.task_family} wrote nothing to {work.name}")
         if work.is_file() and not work.stat().st_size:
             raise OutputError(f"{self.task_family} left {work.name} empty")
+
+    def _requires(self) -> list[luigi.Task]:
+        """Return what is required, and the tasks that fetch inputs which are fetched.
+
+        These are no part of the fingerprint: an input is what its bytes are, whoever brought them.
+        """
+        required: list[luigi.Task] = luigi.task.flatten(
+            super()._requires()  # type: ignore[no-untyped-call]
+        )
+        try:
+            inputs = self.inputs().values()
+        except (OSError, ValueError):
+            # The run says it.
+            return required
+        return [*required, *(task for each in inputs for task in fetched_by(each))]
 
     def companions(self) -> tuple[str, ...]:
         """Return the companions to write: those asked for, and those that the product has by now.

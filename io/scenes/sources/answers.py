@@ -16,7 +16,7 @@ import tenacity
 
 from scenes.fetch.address import scheme, shown
 from scenes.fetch.failure import Failed, Failure, FetchError, Passing
-from scenes.fetch.transfer import Patience
+from scenes.fetch.patience import Patience
 
 __all__ = ["LATER", "MOST_BYTES", "ask_json", "refuse"]
 

@@ -17,7 +17,7 @@ import requests
 
 from scenes.fetch.checksum import Checksum
 from scenes.fetch.failure import FetchError
-from scenes.fetch.transfer import Patience
+from scenes.fetch.patience import Patience
 from scenes.sources.answers import ask_json, refuse
 from scenes.sources.listing import RemoteFile, RemoteProduct
 

@@ -14,7 +14,7 @@ from itertools import islice
 import requests
 
 from scenes.fetch.failure import Failed
-from scenes.fetch.transfer import Patience
+from scenes.fetch.patience import Patience
 from scenes.sources.answers import refuse
 from scenes.sources.listing import RemoteProduct
 from scenes.sources.stac_api import PAGE, Item, StacApi

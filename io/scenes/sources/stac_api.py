@@ -21,7 +21,7 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
 from scenes.fetch.address import host, scheme
-from scenes.fetch.transfer import Patience
+from scenes.fetch.patience import Patience
 from scenes.sources.answers import ask_json, refuse
 
 __all__ = ["Item", "StacApi"]

@@ -14,7 +14,7 @@ from typing import Any
 import requests
 
 from scenes.fetch.address import host
-from scenes.fetch.transfer import Patience
+from scenes.fetch.patience import Patience
 from scenes.sources.answers import refuse
 from scenes.sources.stac_api import Item, StacApi
 

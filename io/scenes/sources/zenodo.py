@@ -18,7 +18,7 @@ import requests
 from scenes.fetch.address import scheme
 from scenes.fetch.checksum import Checksum
 from scenes.fetch.failure import Failed
-from scenes.fetch.transfer import Patience
+from scenes.fetch.patience import Patience
 from scenes.sources.answers import ask_json, refuse
 from scenes.sources.listing import RemoteFile, RemoteProduct
 from scenes.sources.naming import check_name

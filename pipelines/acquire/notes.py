@@ -1,0 +1,118 @@
+"""What is known of the files of a fetched product: that they are right, and by what.
+
+Usage: `notes = read_notes(place)`; `notes.holds("LC08_..._B4.TIF")`
+
+The notes stand beside the product, in a hidden file. A file that they do not know, whoever put it
+there, or that has changed since, has to be looked at before it counts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+__all__ = ["Note", "Notes", "locked", "read_notes", "write_notes"]
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Note:
+    """One file: its size in bytes and time when it was right, `verified` by what, `source` whose.
+
+    `verified` is "sha512" and the like for a sum that the service gave, "manifest" for one in the
+    product itself, "structure" where there is none. `source` is "" for a file that was there.
+    """
+
+    size: int
+    mtime_ns: int
+    verified: str
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Notes:
+    """The files of the product at `place`, a folder or a file, by their names in it.
+
+    `whole` tells that they are all that a source listed.
+    """
+
+    place: Path
+    files: Mapping[str, Note]
+    whole: bool = False
+
+    def path(self, name: str) -> Path:
+        """Return where a file is."""
+        return self.place if name == self.place.name else self.place / name
+
+    def holds(self, name: str) -> bool:
+        """Tell whether the file is there as it was when it was right."""
+        note = self.files.get(name)
+        try:
+            status = self.path(name).stat()
+        except OSError:
+            return False
+        return note is not None and (note.size, note.mtime_ns) == (
+            status.st_size,
+            status.st_mtime_ns,
+        )
+
+    def noted(self, name: str, verified: str, source: str = "") -> Notes:
+        """Return these notes with one more of a file as it is now. Raises `OSError` if it is not.
+
+        One that holds already stays, as it may know more.
+        """
+        if self.holds(name):
+            return self
+        status = self.path(name).stat()
+        note = Note(status.st_size, status.st_mtime_ns, verified, source)
+        return replace(self, files={**self.files, name: note})
+
+
+def read_notes(place: Path) -> Notes:
+    """Return the notes of the product at `place`; none where they are missing or damaged."""
+    try:
+        content = json.loads(_file(place).read_bytes())
+        if content["version"] != _VERSION:
+            return Notes(place, {})
+        files = {name: Note(**each) for name, each in content["files"].items()}
+        return Notes(place, files, content["whole"] is True)
+    except (OSError, ValueError, LookupError, TypeError):
+        return Notes(place, {})
+
+
+def write_notes(notes: Notes) -> None:
+    """Write the notes whole. Raises `OSError` where they cannot be written."""
+    file = _file(notes.place)
+    content = {
+        "version": _VERSION,
+        "whole": notes.whole,
+        "files": {name: asdict(note) for name, note in sorted(notes.files.items())},
+    }
+    pending = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        with pending.open("w", encoding="utf-8") as stream:
+            json.dump(content, stream, indent=1)
+            stream.flush()
+            os.fsync(stream.fileno())
+        pending.replace(file)
+    finally:
+        pending.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Keep other processes from fetching the same product; waits for one that does."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_name(f".{place.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _file(place: Path) -> Path:
+    return place.with_name(f".{place.name}.fetched.json")

@@ -1,0 +1,424 @@
+"""`FetchLandsat`, `FetchSentinel2`, `FetchProbaV`: from servers on this machine to whole products.
+
+The services of the settings are replaced by one on loopback; what it has are tiny real products.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import luigi
+import pytest
+
+from pipelines import (
+    CloudMaskL8,
+    CloudMaskPV,
+    CloudMaskS2,
+    FetchLandsat,
+    FetchProbaV,
+    FetchSentinel2,
+)
+from pipelines.acquire.data_folder import DATA
+from pipelines.acquire.notes import read_notes
+from pipelines.acquire.sources import source_settings
+from pipelines.product.record import read_record
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "aVerySecretToken123"
+BANDS = "B2,B3,B4,B5,B6,B7"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Files below the server's folder; what is in `answers` by path comes first, once each."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        parts = urlsplit(self.path)
+        self.server.asked.append((unquote(parts.path), dict(self.headers)))
+        waiting = self.server.answers.get(Path(parts.path).name, [])
+        if waiting:
+            waiting.pop(0)(self)
+            return
+        if parts.path.endswith("/Products"):
+            self.listing(parse_qs(parts.query)["$filter"][0])
+            return
+        file = self.server.folder / unquote(parts.path).lstrip("/")
+        if not file.is_file():
+            self.say(404, b"no such file")
+            return
+        if self.server.token and self.headers.get("Authorization") != f"Bearer {self.server.token}":
+            self.say(401, b"who are you")
+            return
+        self.whole(file.read_bytes())
+
+    def whole(self, content):
+        start = 0
+        if self.headers.get("Range"):
+            start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
+        tag = {"ETag": f'"{hashlib.md5(content).hexdigest()}"'}
+        if start:
+            tag["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self.say(206 if start else 200, content[start:], **tag)
+
+    def listing(self, wanted):
+        """The catalogue of OData: products that are there as zips."""
+        zips = [file for file in self.server.folder.glob("*.zip") if file.stem in wanted]
+        found = [
+            {
+                "Id": hashlib.md5(file.stem.encode()).hexdigest(),
+                "Name": f"{file.stem}.SAFE",
+                "ContentLength": file.stat().st_size,
+                "Online": True,
+                "Checksum": [{"Algorithm": "MD5", "Value": self.server.md5(file)}],
+            }
+            for file in zips
+        ]
+        for each in found:
+            place = self.server.folder / f"Products({each['Id']})"
+            place.mkdir(exist_ok=True)
+            name = each["Name"].removesuffix(".SAFE")
+            shutil.copy(self.server.folder / f"{name}.zip", place / "$value")
+        content = json.dumps({"value": found}).encode()
+        self.say(200, content, **{"Content-Type": "application/json"})
+
+    def say(self, code, body=b"", **headers):
+        self.send_response(code)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        try:
+            for start in range(0, len(body), self.server.chunk):
+                self.wfile.write(body[start : start + self.server.chunk])
+                time.sleep(self.server.pause)
+        except OSError:
+            self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.folder, server.asked, server.answers = tmp_path / "served", [], {}
+        server.token, server.chunk, server.pause = "", 1 << 20, 0
+        server.md5 = lambda file: hashlib.md5(file.read_bytes()).hexdigest()
+        server.folder.mkdir()
+        server.address = f"http://127.0.0.1:{server.server_address[1]}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def settings(server, monkeypatch, tmp_path):
+    """A function that sets sections of the configuration; three sources are those of the server."""
+    config = luigi.configuration.get_config()
+    sections = {
+        "acquire": {"landsat": "mine", "sentinel2": "zips", "probav": "files"},
+        "source.mine": {"kind": "template", "pattern": server.address + "/{id}/{file}"},
+        "source.zips": {
+            "kind": "odata", "url": server.address, "download_url": server.address,
+        },
+        "source.files": {"kind": "template", "pattern": server.address + "/{id}.HDF5"},
+    }  # fmt: skip
+
+    def apply(**changes):
+        for section, values in changes.items():
+            sections.setdefault(section.replace("__", "."), {}).update(values)
+        for section, values in sections.items():
+            for key, value in values.items():
+                config.set(section, key, value)
+        (tmp_path / "luigi.cfg").write_text(
+            "".join(
+                f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in values.items())
+                for name, values in sections.items()
+            )
+        )
+
+    monkeypatch.setenv(DATA, str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    before = {name: dict(config.items(name)) for name in config.sections()}
+    apply()
+    yield apply
+    for section in set(config.sections()) - set(before):
+        config.remove_section(section)
+    for section in set(config.sections()):
+        for key in set(dict(config.items(section))) - set(before[section]):
+            config.remove_option(section, key)
+
+
+@pytest.fixture
+def landsat(server, small):
+    scene, *_ = small.landsat(server.folder)
+    return SimpleNamespace(id=scene.name, folder=scene)
+
+
+def paths(server, folder):
+    return sorted(Path(path).name for path, _ in server.asked if folder in path)
+
+
+def said(task, build, caplog):
+    caplog.clear()
+    assert not build(task)
+    return caplog.text
+
+
+class TestLandsat:
+    def test_only_what_is_asked_for_comes(self, server, settings, landsat, build):
+        task = FetchLandsat(product_id=landsat.id, bands="B4,B5")
+        assert not task.complete() and build(task) and task.complete()
+        names = [f"{landsat.id}_{end}" for end in ("B4.TIF", "B5.TIF", "MTL.txt")]
+        assert sorted(each.name for each in task.product.iterdir()) == names
+        for name in names:
+            assert (task.product / name).read_bytes() == (landsat.folder / name).read_bytes()
+        assert paths(server, landsat.id) == names
+        notes = read_notes(task.product)
+        assert {note.verified for note in notes.files.values()} == {"structure"}
+
+    def test_what_is_there_is_not_fetched_again(self, server, settings, landsat, build):
+        assert build(FetchLandsat(product_id=landsat.id, bands="B4"))
+        server.asked.clear()
+        assert build(FetchLandsat(product_id=landsat.id, bands="B4,B2"))
+        assert paths(server, landsat.id) == [f"{landsat.id}_B2.TIF"]
+        server.asked.clear()
+        assert FetchLandsat(product_id=landsat.id, bands="B2").complete() and not server.asked
+
+    def test_whoever_put_it_there(self, server, settings, landsat, build):
+        task = FetchLandsat(product_id=landsat.id, bands="B4")
+        task.product.mkdir(parents=True)
+        for end in ("B4.TIF", "MTL.txt"):
+            shutil.copy(landsat.folder / f"{landsat.id}_{end}", task.product)
+        assert not task.complete() and build(task) and task.complete()
+        assert not server.asked
+
+    def test_a_mask_by_id(self, server, settings, landsat, build, weights, tmp_path):
+        task = CloudMaskL8(l8image=landsat.id, weights=weights.six, outfolder=str(tmp_path / "out"))
+        assert build(task)
+        same = CloudMaskL8(
+            l8image=str(landsat.folder), weights=weights.six, outfolder=str(tmp_path / "out")
+        )
+        assert same.product == task.product and same.complete()
+        # Where the product is fresh, a scene that is gone is not fetched again.
+        shutil.rmtree(tmp_path / "data")
+        server.asked.clear()
+        assert build(task) and not server.asked
+
+    def test_all_that_there_is_needs_a_list(self, settings, landsat, build, caplog):
+        task = FetchLandsat(product_id=landsat.id, all_bands=True, bands="B4")
+        # A pattern lists nothing: what is usual came.
+        assert build(task) and task.complete()
+
+    def test_a_damaged_band_is_named_and_does_not_count(
+        self, server, settings, landsat, build, caplog
+    ):
+        file = landsat.folder / f"{landsat.id}_B4.TIF"
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        task = FetchLandsat(product_id=landsat.id, bands="B4")
+        text = said(task, build, caplog)
+        assert f"{landsat.id}_B4.TIF" in text and not task.complete()
+        file.write_bytes(whole)
+        (task.product / file.name).unlink(missing_ok=True)
+        assert build(task) and task.complete()
+
+    def test_a_product_that_nobody_has(self, server, settings, build, caplog):
+        missing = "LC08_L1TP_001001_20200101_20200823_02_T1"
+        task = FetchLandsat(product_id=missing, bands="B4")
+        text = said(task, build, caplog)
+        assert "mine" in text and "HTTP 404" in text and "put the product at" in text
+        assert not list(task.product.glob("*"))
+
+    def test_a_login_page(self, server, settings, landsat, build, caplog):
+        def page(handler):
+            handler.say(200, b"<html>Sign in</html>", **{"Content-Type": "text/html"})
+
+        server.answers = {f"{landsat.id}_{end}": [page] * 9 for end in ("B4.TIF", "MTL.txt")}
+        task = FetchLandsat(product_id=landsat.id, bands="B4")
+        assert "web page" in said(task, build, caplog)
+        assert not task.complete() and not list(task.product.glob("[!.]*"))
+
+    def test_without_a_network(self, settings, landsat, build, caplog):
+        settings(source__mine={"pattern": "http://127.0.0.1:9/{id}/{file}"})
+        task = FetchLandsat(product_id=landsat.id, bands="B4")
+        assert "no connection" in said(task, build, caplog)
+
+    def test_the_next_source_has_it(self, server, settings, landsat, build):
+        settings(
+            acquire={"landsat": "empty, mine"},
+            source__empty={"kind": "template", "pattern": server.address + "/none/{id}/{file}"},
+        )
+        assert build(FetchLandsat(product_id=landsat.id, bands="B4"))
+
+    def test_other_ids_are_refused(self, settings):
+        with pytest.raises(ValueError, match="is the id of no Landsat-8/9 Level-1 product"):
+            FetchLandsat(product_id="PROBAV_L2A_20140321_150455_3_333M_V101").complete()
+
+    def test_an_unknown_source(self, settings, landsat, build, caplog):
+        settings(acquire={"landsat": "nowhere"})
+        assert "nowhere" in said(FetchLandsat(product_id=landsat.id), build, caplog)
+
+
+class TestSentinel2:
+    @pytest.fixture
+    def tile(self, server, small, tmp_path):
+        path, *_ = small.sentinel2(tmp_path / "tile")
+        shutil.make_archive(
+            str(server.folder / path.stem), "zip", root_dir=path.parent, base_dir=path.name
+        )
+        return SimpleNamespace(id=path.stem, folder=path)
+
+    def test_a_zip_becomes_the_product(self, server, settings, tile, build, caplog):
+        task = FetchSentinel2(product_id=tile.id, bands="B4,B8")
+        assert build(task) and task.complete()
+        assert task.product.name == f"{tile.id}.SAFE"
+        expected = {
+            file.relative_to(tile.folder): file.read_bytes()
+            for file in tile.folder.rglob("*") if file.is_file()
+        }  # fmt: skip
+        found = {
+            file.relative_to(task.product): file.read_bytes()
+            for file in task.product.rglob("*") if file.is_file()
+        }  # fmt: skip
+        assert found == expected
+        assert sorted(each.name for each in task.product.parent.glob("*")) == [
+            f".{tile.id}.SAFE.fetched.json", f".{tile.id}.SAFE.lock", f"{tile.id}.SAFE",
+        ]  # fmt: skip
+        assert "is not what" not in caplog.text
+        # Bands that came along need no second archive.
+        server.asked.clear()
+        assert build(FetchSentinel2(product_id=tile.id, bands="B2")) and not server.asked
+
+    def test_a_sum_of_something_else(self, server, settings, tile, build, caplog):
+        server.md5 = lambda _file: "0" * 32
+        assert build(FetchSentinel2(product_id=tile.id, bands="B4"))
+        assert "the md5 of" in caplog.text and "is not what zips says" in caplog.text
+
+    def test_a_mask_by_id(self, settings, tile, build, weights, tmp_path):
+        task = CloudMaskS2(s2image=tile.id, weights=weights.six, outfolder=str(tmp_path / "out"))
+        assert build(task) and read_record(Path(f"{task.product}.json"))
+
+    def test_a_member_that_is_not_as_the_manifest_says(self, server, settings, tile, build, caplog):
+        (band,) = tile.folder.rglob("*_B04.jp2")
+        content = bytearray(band.read_bytes())
+        content[-20] ^= 1
+        band.write_bytes(content)
+        shutil.make_archive(
+            str(server.folder / tile.id), "zip", root_dir=tile.folder.parent,
+            base_dir=tile.folder.name,
+        )  # fmt: skip
+        task = FetchSentinel2(product_id=tile.id, bands="B4")
+        assert "B04.jp2" in said(task, build, caplog) and not task.complete()
+
+    def test_a_product_that_the_catalogue_does_not_have(self, settings, tile, build, caplog):
+        other = tile.id.replace("20160417T162952", "20170417T162952")
+        assert "it does not have this product" in said(
+            FetchSentinel2(product_id=other), build, caplog
+        )
+
+
+def test_probav(server, settings, small, build, weights, tmp_path):
+    path, *_ = small.probav(server.folder)
+    task = CloudMaskPV(
+        pvimage=path.stem, cloud_detection_weights=weights.four, outfolder=str(tmp_path / "out")
+    )
+    assert build(task)
+    fetched = FetchProbaV(product_id=path.stem)
+    assert fetched.complete() and fetched.product.read_bytes() == path.read_bytes()
+
+
+def test_no_secret_is_ever_said(server, settings, landsat, tmp_path):
+    """A run that fails at debug level, with a token that is refused; nothing holds it."""
+    server.token = "another"
+    settings(source__mine={"hosts": "127.0.0.1"})
+    environment = {
+        **os.environ,
+        "SKYSIEVE_MINE_TOKEN": TOKEN,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'io'}",
+        "LUIGI_CONFIG_PATH": str(tmp_path / "luigi.cfg"),
+    }
+    call = (
+        "import logging, sys; logging.basicConfig(level=logging.DEBUG);"
+        "import http.client; http.client.HTTPConnection.debuglevel = 0;"
+        "from luigi.cmdline import luigi_run; luigi_run(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", call, "--module", "pipelines", "FetchLandsat", "--product-id",
+         landsat.id, "--bands", "B4", "--log-level", "DEBUG"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    sent = [headers.get("Authorization", "") for _, headers in server.asked]
+    assert f"Bearer {TOKEN}" in sent
+    assert "HTTP 401" in done.stderr and "SKYSIEVE_MINE_TOKEN" in done.stderr
+    assert TOKEN not in done.stdout + done.stderr
+    for file in tmp_path.rglob("*"):
+        if file.is_file():
+            assert TOKEN.encode() not in file.read_bytes(), file
+
+
+def test_a_token_from_the_environment(server, settings, landsat, build, monkeypatch):
+    server.token = TOKEN
+    settings(source__mine={"hosts": "127.0.0.1"})
+    monkeypatch.setenv("SKYSIEVE_MINE_TOKEN", TOKEN)
+    assert build(FetchLandsat(product_id=landsat.id, bands="B4"))
+
+
+def test_a_fetch_that_is_killed_goes_on(server, settings, landsat, tmp_path, monkeypatch):
+    server.chunk, server.pause = 500, 0.01
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'io'}",
+        "LUIGI_CONFIG_PATH": str(tmp_path / "luigi.cfg"),
+    }
+    command = [
+        sys.executable, "-c",
+        "import sys; from luigi.cmdline import luigi_run; luigi_run(sys.argv[1:])", "--module",
+         "pipelines", "FetchLandsat", "--product-id", landsat.id, "--bands", BANDS, "--no-lock",
+    ]  # fmt: skip
+    started = functools.partial(
+        subprocess.Popen, command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for parts in (1, 3):
+        process = started()
+        until = time.monotonic() + 60
+        while time.monotonic() < until and len(server.asked) < parts + 1:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+    server.pause = 0
+    process = started()
+    _, text = process.communicate(timeout=120)
+    task = FetchLandsat(product_id=landsat.id, bands=BANDS)
+    assert process.returncode == 0, text
+    assert task.complete()
+    for file in task.product.iterdir():
+        assert file.read_bytes() == (landsat.folder / file.name).read_bytes()
+    assert not [file for file in task.product.rglob(".*")]
+
+
+def test_sections_change_known_sources(settings):
+    settings(source__landsatlook={"connections": "2", "token": TOKEN})
+    found = source_settings("landsatlook")
+    assert found.connections == 2 and found.collection == "landsat-c2l1"
+    assert TOKEN not in repr(found)
+    with pytest.raises(ValueError, match="unknown settings"):
+        settings(source__landsatlook={"speed": "high"})
+        source_settings("landsatlook")
