@@ -110,6 +110,14 @@ class TestTheTable:
             read_benchmark_files(TEXT.replace(old, new, 1))
         assert str(caught.value).startswith(TABLE) and words in str(caught.value)
 
+    def test_the_stem_of_a_file_has_no_suffixes(self) -> None:
+        table = read_benchmark_files(TEXT.replace('"sending/{name}"', '"{stem}/{name}"', 1))
+        choose = table["sparcs"].packaging().choose("l8cloudmasks.zip")
+        assert choose is not None
+        assert choose("x/LC80010812013365LGN00_mtl.txt") == (
+            "l8cloudmasks/LC80010812013365LGN00_mtl.txt"
+        )
+
     def test_it_is_in_the_wheel(self) -> None:
         assert '"scenes": ["*.toml"]' in (ROOT / "setup.py").read_text()
         assert tomllib.loads(TEXT)
