@@ -11,6 +11,7 @@ setup(
     package_dir={"scenes": "io/scenes", "models.checkpoints": "checkpoints"},
     package_data={
         "": ["py.typed"],
+        "scenes": ["*.toml"],
         "pipelines.report": ["*.toml", "templates/*"],
         "scenes.sources": ["*.toml"],
         "models.checkpoints": ["*.toml", "*.json", "*.h5", "*.npz", "*.md"],
