@@ -1,5 +1,6 @@
 """Luigi tasks of skysieve; importing them fills in what Luigi's configuration leaves open."""
 
+from pipelines.acquire.fetch_benchmark import FetchBenchmark
 from pipelines.acquire.fetch_task import FetchLandsat, FetchProbaV, FetchSentinel2
 from pipelines.adapt import InferenceDA
 from pipelines.apply_mask import ApplyMask
@@ -34,6 +35,7 @@ __all__ = [
     "Demo",
     "EvaluateCloudMask",
     "EvaluateCloudMasks",
+    "FetchBenchmark",
     "FetchCheckpoint",
     "FetchLandsat",
     "FetchProbaV",

@@ -22,7 +22,7 @@ from scenes.product_names import ProductName, landsat_file
 from scenes.sources.listing import RemoteFile, RemoteProduct
 from scenes.unpack import unpack
 
-__all__ = ["bring"]
+__all__ = ["bring", "told_in_bytes"]
 
 _log = logging.getLogger("luigi-interface.skysieve")
 # What a product that came packed may hold at most: some times a whole one.
@@ -113,7 +113,7 @@ def _fetched(
         folder,
         session=source.session,
         connections=source.settings.connections,
-        progress=_told(progress),
+        progress=told_in_bytes(progress),
         remedy=source.remedy,
     )
     if not packed:
@@ -166,7 +166,7 @@ def _within(member: str, place: Path) -> str | None:
     return inside.as_posix() if inside.parts else None
 
 
-def _told(progress: Progress) -> Callable[[int, int], None]:
+def told_in_bytes(progress: Progress) -> Callable[[int, int], None]:
     """Return what tells a progress in bytes as one in shares, with rate and time left."""
     rate = Rate()
 

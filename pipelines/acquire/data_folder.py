@@ -33,6 +33,11 @@ class acquire(luigi.Config):  # noqa: N801 - the name of the section
         description="folders with commas that hold products as their distributors lay them out; "
         "scenes are read there in place",
     )
+    benchmarks: str = luigi.Parameter(
+        default="",
+        description="folder, or address of one, with the published files of benchmarks, each in a "
+        "folder of the benchmark's name; it is asked first",
+    )
     landsat: str = luigi.Parameter(
         default="landsatlook, usgs-landsat",
         description="sources that are asked in turn, with commas: known ones, or sections "

@@ -11,9 +11,9 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 __all__ = ["Note", "Notes", "locked", "read_notes", "write_notes"]
@@ -39,12 +39,14 @@ class Note:
 class Notes:
     """The files of the product at `place`, a folder or a file, by their names in it.
 
-    `whole` tells that they are all that a source listed.
+    `whole` tells that they are all that a source listed. `packed` has the names of archives that
+    were unpacked and are gone, and of their members that were taken.
     """
 
     place: Path
     files: Mapping[str, Note]
     whole: bool = False
+    packed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def path(self, name: str) -> Path:
         """Return where a file is."""
@@ -73,6 +75,17 @@ class Notes:
         note = Note(status.st_size, status.st_mtime_ns, verified, source)
         return replace(self, files={**self.files, name: note})
 
+    def unpacked(self, archive: str, names: Iterable[str], verified: str, source: str) -> Notes:
+        """Return these notes with the members of an archive, which are files by now."""
+        notes, taken = self, tuple(names)
+        for name in taken:
+            notes = notes.noted(name, verified, source)
+        return replace(notes, packed={**notes.packed, archive: taken})
+
+    def has_all_of(self, archive: str) -> bool:
+        """Tell whether an archive was unpacked and its members are there as they were."""
+        return archive in self.packed and all(map(self.holds, self.packed[archive]))
+
 
 def read_notes(place: Path) -> Notes:
     """Return the notes of the product at `place`; none where they are missing or damaged."""
@@ -81,7 +94,8 @@ def read_notes(place: Path) -> Notes:
         if content["version"] != _VERSION:
             return Notes(place, {})
         files = {name: Note(**each) for name, each in content["files"].items()}
-        return Notes(place, files, content["whole"] is True)
+        packed = {name: tuple(members) for name, members in content["packed"].items()}
+        return Notes(place, files, content["whole"] is True, packed)
     except (OSError, ValueError, LookupError, TypeError):
         return Notes(place, {})
 
@@ -92,6 +106,7 @@ def write_notes(notes: Notes) -> None:
     content = {
         "version": _VERSION,
         "whole": notes.whole,
+        "packed": notes.packed,
         "files": {name: asdict(note) for name, note in sorted(notes.files.items())},
     }
     pending = file.with_name(f"{file.name}.{os.getpid()}")

@@ -20,6 +20,8 @@ from typing import Any
 import luigi
 import pytest
 
+from pipelines.acquire.data_folder import DATA
+
 HERE = Path(__file__).resolve().parent
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -276,3 +278,48 @@ def command(tmp_path: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A service on this machine (`small_service`) that has what lies in its folder."""
+    with _module("small_service").serving(tmp_path / "served") as server:
+        yield server
+
+
+@pytest.fixture
+def settings(server, monkeypatch, tmp_path):
+    """A function that sets sections of the configuration; three sources are those of the server."""
+    config = luigi.configuration.get_config()
+    sections = {
+        "acquire": {"landsat": "mine", "sentinel2": "zips", "probav": "files"},
+        "source.mine": {"kind": "template", "pattern": server.address + "/{id}/{file}"},
+        "source.zips": {
+            "kind": "odata", "url": server.address, "download_url": server.address,
+        },
+        "source.files": {"kind": "template", "pattern": server.address + "/{id}.HDF5"},
+    }  # fmt: skip
+
+    def apply(**changes):
+        for section, values in changes.items():
+            sections.setdefault(section.replace("__", "."), {}).update(values)
+        for section, values in sections.items():
+            for key, value in values.items():
+                config.set(section, key, value)
+        (tmp_path / "luigi.cfg").write_text(
+            "".join(
+                f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in values.items())
+                for name, values in sections.items()
+            )
+        )
+
+    monkeypatch.setenv(DATA, str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    before = {name: dict(config.items(name)) for name in config.sections()}
+    apply()
+    yield apply
+    for section in set(config.sections()) - set(before):
+        config.remove_section(section)
+    for section in set(config.sections()):
+        for key in set(dict(config.items(section))) - set(before[section]):
+            config.remove_option(section, key)

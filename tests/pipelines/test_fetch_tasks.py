@@ -6,21 +6,15 @@ The services of the settings are replaced by one on loopback; what it has are ti
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import parse_qs, unquote, urlsplit
 
-import luigi
 import pytest
 
 from pipelines import (
@@ -31,7 +25,6 @@ from pipelines import (
     FetchProbaV,
     FetchSentinel2,
 )
-from pipelines.acquire.data_folder import DATA
 from pipelines.acquire.notes import read_notes
 from pipelines.acquire.sources import source_settings
 from pipelines.product.record import read_record
@@ -39,128 +32,6 @@ from pipelines.product.record import read_record
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "aVerySecretToken123"
 BANDS = "B2,B3,B4,B5,B6,B7"
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Files below the server's folder; what is in `answers` by path comes first, once each."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        parts = urlsplit(self.path)
-        self.server.asked.append((unquote(parts.path), dict(self.headers)))
-        waiting = self.server.answers.get(Path(parts.path).name, [])
-        if waiting:
-            waiting.pop(0)(self)
-            return
-        if parts.path.endswith("/Products"):
-            self.listing(parse_qs(parts.query)["$filter"][0])
-            return
-        file = self.server.folder / unquote(parts.path).lstrip("/")
-        if not file.is_file():
-            self.say(404, b"no such file")
-            return
-        if self.server.token and self.headers.get("Authorization") != f"Bearer {self.server.token}":
-            self.say(401, b"who are you")
-            return
-        self.whole(file.read_bytes())
-
-    def whole(self, content):
-        start = 0
-        if self.headers.get("Range"):
-            start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
-        tag = {"ETag": f'"{hashlib.md5(content).hexdigest()}"'}
-        if start:
-            tag["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        self.say(206 if start else 200, content[start:], **tag)
-
-    def listing(self, wanted):
-        """The catalogue of OData: products that are there as zips."""
-        zips = [file for file in self.server.folder.glob("*.zip") if file.stem in wanted]
-        found = [
-            {
-                "Id": hashlib.md5(file.stem.encode()).hexdigest(),
-                "Name": f"{file.stem}.SAFE",
-                "ContentLength": file.stat().st_size,
-                "Online": True,
-                "Checksum": [{"Algorithm": "MD5", "Value": self.server.md5(file)}],
-            }
-            for file in zips
-        ]
-        for each in found:
-            place = self.server.folder / f"Products({each['Id']})"
-            place.mkdir(exist_ok=True)
-            name = each["Name"].removesuffix(".SAFE")
-            shutil.copy(self.server.folder / f"{name}.zip", place / "$value")
-        content = json.dumps({"value": found}).encode()
-        self.say(200, content, **{"Content-Type": "application/json"})
-
-    def say(self, code, body=b"", **headers):
-        self.send_response(code)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        try:
-            for start in range(0, len(body), self.server.chunk):
-                self.wfile.write(body[start : start + self.server.chunk])
-                time.sleep(self.server.pause)
-        except OSError:
-            self.close_connection = True
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def server(tmp_path):
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        server.folder, server.asked, server.answers = tmp_path / "served", [], {}
-        server.token, server.chunk, server.pause = "", 1 << 20, 0
-        server.md5 = lambda file: hashlib.md5(file.read_bytes()).hexdigest()
-        server.folder.mkdir()
-        server.address = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-@pytest.fixture
-def settings(server, monkeypatch, tmp_path):
-    """A function that sets sections of the configuration; three sources are those of the server."""
-    config = luigi.configuration.get_config()
-    sections = {
-        "acquire": {"landsat": "mine", "sentinel2": "zips", "probav": "files"},
-        "source.mine": {"kind": "template", "pattern": server.address + "/{id}/{file}"},
-        "source.zips": {
-            "kind": "odata", "url": server.address, "download_url": server.address,
-        },
-        "source.files": {"kind": "template", "pattern": server.address + "/{id}.HDF5"},
-    }  # fmt: skip
-
-    def apply(**changes):
-        for section, values in changes.items():
-            sections.setdefault(section.replace("__", "."), {}).update(values)
-        for section, values in sections.items():
-            for key, value in values.items():
-                config.set(section, key, value)
-        (tmp_path / "luigi.cfg").write_text(
-            "".join(
-                f"[{name}]\n" + "".join(f"{k} = {v}\n" for k, v in values.items())
-                for name, values in sections.items()
-            )
-        )
-
-    monkeypatch.setenv(DATA, str(tmp_path / "data"))
-    monkeypatch.chdir(tmp_path)
-    before = {name: dict(config.items(name)) for name in config.sections()}
-    apply()
-    yield apply
-    for section in set(config.sections()) - set(before):
-        config.remove_section(section)
-    for section in set(config.sections()):
-        for key in set(dict(config.items(section))) - set(before[section]):
-            config.remove_option(section, key)
 
 
 @pytest.fixture

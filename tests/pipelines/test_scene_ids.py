@@ -27,15 +27,12 @@ def data(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def archives(monkeypatch):
+def archives():
     """A function that names archive folders."""
-
-    def name(*folders):
-        config = luigi.configuration.get_config()
-        monkeypatch.setattr(config, "_sections", {**config._sections})
-        config.set("acquire", "archives", ", ".join(map(str, folders)))
-
-    return name
+    config = luigi.configuration.get_config()
+    yield lambda *folders: config.set("acquire", "archives", ", ".join(map(str, folders)))
+    if config.has_section("acquire"):
+        config.remove_option("acquire", "archives")
 
 
 def fetching(task):
