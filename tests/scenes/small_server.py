@@ -25,6 +25,12 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1
     server: Inner
 
+    def setup(self) -> None:
+        """Begin a connection."""
+        super().setup()
+        with self.server.mine.lock:
+            self.server.mine.connections += 1
+
     def do_GET(self) -> None:
         """Answer, and keep count of how many are being answered."""
         mine = self.server.mine
@@ -89,7 +95,8 @@ class Server:
     """`files` by path; `answers` by path come first; `asked` and `forms` are the log.
 
     Bodies go out in pieces of `chunk` bytes with `pause` seconds after each; `sent` is the sum of
-    their bytes, `busiest` how many answers were once under way together.
+    their bytes, `connections` how many were made, `busiest` how many answers were once under way
+    together.
     """
 
     def __init__(self) -> None:
@@ -98,7 +105,7 @@ class Server:
         self.asked: list[dict[str, str]] = []
         self.forms: list[str] = []
         self.chunk, self.pause, self.sent = 1 << 16, 0.0, 0
-        self.busy = self.busiest = 0
+        self.busy = self.busiest = self.connections = 0
         self.lock = threading.Lock()
         self.go = threading.Event()
         self._inner = Inner(("127.0.0.1", 0), Handler)
