@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -214,9 +215,51 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def benchmarks() -> ModuleType:
     """The module `small_benchmarks`: makers of small benchmarks in the published layouts."""
+    return _beside("small_benchmarks")
+
+
+@pytest.fixture(scope="session")
+def serving() -> ModuleType:
+    """The module `small_server`: a server on this machine, and answers for it."""
+    return _beside("small_server")
+
+
+@pytest.fixture
+def served(serving: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A running server."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    with serving.Server() as server:
+        yield server
+
+
+@pytest.fixture
+def seen(
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Iterator[list[str]]:
+    """Texts, to which a test adds, that hold none of the module's `SECRETS` when it ends.
+
+    So do all logs of all levels, and the files that are left.
+    """
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    texts: list[str] = []
+    yield texts
+    show = logging.Formatter("%(name)s %(message)s").format
+    # What a server in this process logs is not ours.
+    texts += [show(each) for each in caplog.get_records("call") if each.name != "werkzeug"]
+    texts += [path.read_text("latin-1") for path in tmp_path.rglob("*") if path.is_file()]
+    for text in texts:
+        for secret in request.module.SECRETS:
+            assert secret not in text, text
+
+
+def _beside(name: str) -> ModuleType:
     folder = str(Path(__file__).resolve().parent)
     sys.path.insert(0, folder)
     try:
-        return importlib.import_module("small_benchmarks")
+        return importlib.import_module(name)
     finally:
         sys.path.remove(folder)

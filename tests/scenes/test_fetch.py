@@ -26,6 +26,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from scenes.fetch import Checksum, FetchError, Patience, fetch
+from scenes.fetch.checksum import ALGORITHMS
 
 ROOT = Path(__file__).resolve().parents[2]
 BODY = random.Random(1).randbytes(300_000)
@@ -280,8 +281,8 @@ def test_a_server_that_hangs_up_without_an_answer_is_asked_again(server, target)
     "answer, reason",
     [
         (says(404), "HTTP 404 Not Found"),
-        (says(403), "HTTP 403 Forbidden"),
-        (says(401), "HTTP 401 Unauthorized"),
+        (says(403), "HTTP 403 Forbidden: credentials are missing, or were refused"),
+        (says(401), "HTTP 401 Unauthorized: credentials are missing, or were refused"),
         (says(503, Retry_After="3600"), "HTTP 503 .*, to be tried again in 3600 s"),
         (says(302, Location="/b"), "redirects too often"),
     ],
@@ -361,6 +362,30 @@ def test_an_end_without_a_length_is_measured_by_the_size(server, target):
         fetch([server.address], target, **RIGHT, patience=QUICK)
 
 
+def chunked(*pieces: bytes) -> Answer:
+    """Serve pieces of a length each, and break off unless the last one is empty."""
+
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.send_header("ETag", '"one"')
+        handler.end_headers()
+        for piece in pieces:
+            handler.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        handler.close_connection = True
+
+    return answer
+
+
+@pytest.mark.parametrize("known", [RIGHT, {}])
+def test_answers_in_chunks(server, target, known):
+    server.answers = [chunked(BODY[:1000], BODY[1000:100_000]), chunked(BODY[:7], BODY[7:], b"")]
+    with pytest.raises(FetchError, match="broke off after 100000 bytes"):
+        fetch([server.address], target, **known, patience=Patience(attempts=1))
+    fetch([server.address], target, **known, patience=QUICK)
+    assert server.asked[1]["Range"] == "bytes=100000-" and target.read_bytes() == BODY
+
+
 def test_packed_answers(server, target):
     packed = gzip.compress(b"plain")
     server.answers = [says(200, packed, Content_Encoding="gzip")] * 2
@@ -369,6 +394,83 @@ def test_packed_answers(server, target):
     # A server may call a .tar.gz so, which it is: the digest decides.
     fetch([server.address], target, checksum=Checksum("sha256", hashlib.sha256(packed).hexdigest()))
     assert target.read_bytes() == packed
+
+
+@pytest.mark.parametrize("kind", ["text/html", "Text/HTML; charset=utf-8", "application/xhtml+xml"])
+def test_a_login_page_is_no_file(server, target, kind):
+    server.answers = [
+        cut(100_000),
+        says(302, Location="/login"),
+        says(200, OTHER, Content_Type=kind),
+    ]
+    with pytest.raises(FetchError, match="broke off"):
+        fetch([server.address], target, patience=Patience(attempts=1))
+    with pytest.raises(FetchError, match="a web page in place of the file, usually a login") as e:
+        fetch([server.address], target, patience=QUICK, remedy="See [landsat] of luigi.cfg")
+    assert str(e.value).endswith("check the credentials of the source. See [landsat] of luigi.cfg")
+    assert len(server.asked) == 3 and not target.exists()
+    # Nothing of it is kept, and nothing is lost.
+    fetch([server.address], target, **RIGHT)
+    assert server.asked[3]["Range"] == "bytes=100000-" and target.read_bytes() == BODY
+
+
+def test_a_web_page_that_was_asked_for_is_a_file(server, target):
+    server.answers = [says(200, OTHER, Content_Type="text/html")]
+    fetch([server.address], target.with_name("report.HTML"))
+    assert target.with_name("report.HTML").read_bytes() == OTHER
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_checksums_of_each_algorithm(server, target, algorithm):
+    right = Checksum(algorithm, hashlib.new(algorithm, BODY).hexdigest())
+    server.body = OTHER
+    with pytest.raises(FetchError) as caught:
+        fetch([server.address], target, checksum=right)
+    found = hashlib.new(algorithm, OTHER).hexdigest()
+    assert f"the {right.title} {found}, expected {right.digest}" in str(caught.value)
+    assert names(target) == []
+    server.body, server.etag = BODY, '"two"'
+    fetch([server.address], target, checksum=right)
+    assert target.read_bytes() == BODY
+
+
+def trickle(handler: Handler) -> None:
+    """Send a byte each hundredth of a second, and no end."""
+    handler.send_response(200)
+    handler.send_header("ETag", '"one"')
+    handler.send_header("Content-Length", str(len(BODY)))
+    handler.end_headers()
+    try:
+        for place in range(2000):
+            handler.wfile.write(BODY[place : place + 1])
+            time.sleep(0.01)
+    except OSError:
+        pass
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize("known", [RIGHT, {}])
+def test_a_server_that_trickles_is_given_up_in_the_end(server, target, known):
+    server.answers = [trickle]
+    limited = Patience(attempts=3, first_wait=0.01, whole=0.3)
+    other = server.address.replace("a.h5", "b.h5")
+    with pytest.raises(FetchError, match=r"a\.h5: not whole within 0\.3 s, so given up") as caught:
+        fetch([server.address, other], target, **known, patience=limited)
+    assert len(server.asked) == len(caught.value.failures) == 1
+    kept = part(target).stat().st_size
+    assert BODY.startswith(part(target).read_bytes()) and 3 < kept < 1000
+    fetch([server.address], target, **known, patience=limited)
+    assert server.asked[1]["Range"] == f"bytes={kept}-" and target.read_bytes() == BODY
+
+
+def test_waits_and_silence_end_with_the_time(server, target):
+    long = Patience(attempts=3, first_wait=0.01, longest_wait=60, read=30, whole=0.3)
+    for answer in (says(503, Retry_After="50"), pause, lambda _: time.sleep(1)):
+        server.answers = [answer]
+        begin = time.monotonic()
+        with pytest.raises(FetchError, match=r"not whole within 0\.3 s"):
+            fetch([server.address], target, patience=long)
+        assert time.monotonic() - begin < 10
 
 
 def test_redirects_are_followed(server, target):
