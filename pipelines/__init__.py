@@ -17,6 +17,7 @@ from pipelines.masks import CloudMaskL8, CloudMaskPV, CloudMaskS2
 from pipelines.pairs import PseudoSimultaneousPairs
 from pipelines.picture import PictureDA, PicturePV
 from pipelines.register_weights import RegisterWeights
+from pipelines.search_scenes import SearchScenes
 from pipelines.settings import fill_in
 from pipelines.simulate import SimulateScenes
 from pipelines.train_baseline import TrainPixelBaseline
@@ -46,6 +47,7 @@ __all__ = [
     "PseudoSimultaneousPairs",
     "RegisterWeights",
     "Report",
+    "SearchScenes",
     "SimulateScenes",
     "TrainAllCycleGAN",
     "TrainCloudDetection",

@@ -15,8 +15,9 @@ from urllib.parse import quote
 
 import requests
 
+from scenes.fetch.address import shown
 from scenes.fetch.checksum import Checksum
-from scenes.fetch.failure import FetchError
+from scenes.fetch.failure import Failure, FetchError
 from scenes.fetch.patience import Patience
 from scenes.sources.answers import ask_json, refuse
 from scenes.sources.listing import RemoteFile, RemoteProduct
@@ -66,12 +67,9 @@ class ODataSource:
             return None
         online = [each for each in found if each.get("Online") is not False]
         if not online:
-            raise ProductOffline(
-                what,
-                [],
-                "The product is offline, in the service's archive: order it there; it is tried "
-                "again later",
-            )
+            reason = "the product is offline, in the service's archive"
+            remedy = "Order it there; it is tried again later"
+            raise ProductOffline(what, [Failure(shown(address), reason)], remedy)
         newest = max(online, key=lambda each: str(each.get("PublicationDate") or ""))
         return RemoteProduct(bare, self.name, (self._zip(newest, bare, what, address),))
 

@@ -113,7 +113,8 @@ class StacApi:
         if not isinstance(listed, list):
             refuse(what, self.url, "expected a list on each page")
         for each in listed:
-            if not isinstance(each, dict) or not isinstance(each.get("id"), str):
+            key = each.get("id") if isinstance(each, dict) else None
+            if not (isinstance(key, str) and key and key.isprintable()):
                 refuse(what, self.url, "expected items and collections with an id")
             yield each
 

@@ -26,6 +26,7 @@ Bbox = tuple[float, float, float, float]
 _MOST_SEEN = 100_000
 _NARROWER = "Narrow the search: fewer days, a smaller area, a path and row, a tile"
 _TILE_IN_ID = re.compile(r"_T?(\d\d[A-Z]{3})(?=_|$)")
+_PRODUCT = re.compile(r"[\w.-]+")
 _EPOCH = datetime.min.replace(tzinfo=UTC)
 
 
@@ -43,7 +44,9 @@ class FoundItem:
     @property
     def product(self) -> str:
         """The product's id: what its distributor calls it, else the item's id; no `.SAFE`."""
-        return str(self._property("s2:product_uri") or self.id).removesuffix(".SAFE")
+        told = self._property("s2:product_uri")
+        known = isinstance(told, str) and _PRODUCT.fullmatch(told)
+        return (str(told) if known else self.id).removesuffix(".SAFE")
 
     @property
     def datetime(self) -> str:
