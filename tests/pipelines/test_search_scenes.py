@@ -15,8 +15,10 @@ import pytest
 
 from pipelines import SearchScenes
 from pipelines.cloud_masks import list_scenes
+from pipelines.found_scenes import write_items
 from pipelines.product.record import read_record
 from scenes.fetch import FetchError
+from scenes.sources.stac import FoundItem, SearchResult
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scenes"))
 small = importlib.import_module("small_stac")
@@ -83,6 +85,14 @@ def test_the_same_search_writes_the_same_bytes(task, run, tmp_path):
     other = run(task(outfolder=str(tmp_path / "other")))
     for suffix in (".geojson", ".txt", ".csv"):
         assert one.with_suffix(suffix).read_bytes() == other.with_suffix(suffix).read_bytes()
+
+
+def test_the_order_in_which_a_service_writes_does_not_matter(tmp_path):
+    item = small.landsat()
+    turned = {key: item[key] for key in reversed(item)}
+    for name, each in (("one", item), ("other", turned)):
+        write_items(tmp_path / name, SearchResult((FoundItem(each),), 0))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
 def test_another_day_searches_anew(task, run):

@@ -41,7 +41,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         small.landsat(small.LANDSAT_ID.replace("_T1", "_T2")),
         small.sentinel2(),
         small.probav(),
-        *small.many(),
+        # The latest first: services have an order of their own.
+        *reversed(small.many()),
         small.landsat("LC08_L1TP_044033_20141001_20200912_02_T1", **{"eo:cloud_cover": None}),
     ]
     with pytest.MonkeyPatch.context() as patch:
@@ -206,6 +207,14 @@ def test_what_says_who_pays():
         with pytest.raises(Failed, match="who asks pays"):
             files(change, item=deepcopy(item))
         assert BLUE in files(change, pays=True, item=deepcopy(item))
+
+
+def test_pages_about_a_product_are_no_files():
+    def change(assets):
+        address = f"https://host/{small.LANDSAT_ID}/index.html"
+        assets["page"] = {"href": address, "type": "text/html; charset=utf-8", "roles": ["data"]}
+
+    assert "index.html" not in files(change)
 
 
 def test_bundles_are_told_from_files():
