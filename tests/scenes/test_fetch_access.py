@@ -116,6 +116,13 @@ def test_a_token_refused_after_a_redirect_is_renewed_there(served, serving, othe
     fetch([served.address("/a.zip")], target, session=session)
     assert len(served.asked) == 1
     assert given(other) == ["Bearer first-token", "Bearer second-token"]
+    served.answers["/a.zip"] = [serving.says(302, Location=other.address("/a.zip"))] * 2
+    other.asked.clear()
+    other.answers["/a.zip"] = [wants("none", None)] * 5
+    session = open_session(access("first-token", "second-token", "third-token"))
+    with pytest.raises(FetchError, match="HTTP 401"):
+        fetch([served.address("/a.zip")], target, session=session)
+    assert given(other) == ["Bearer first-token", "Bearer second-token"]
 
 
 def test_without_another_token_nothing_is_asked_twice(served, other, target):
@@ -176,6 +183,8 @@ def test_netrc_is_for_hosts_without_a_token(served, other, target, monkeypatch, 
         ("https://example.org/x", False),
         ("https://usgs.gov/x", False),
         ("https://evilusgs.gov/x", False),
+        ("https://evildata.example.org/x", False),
+        ("https://evil.data.example.org/x", False),
         ("https://data.example.org.evil.net/x", False),
         ("https://data.example.org@evil.net/x", False),
         ("https://evil.net/data.example.org", False),

@@ -111,9 +111,7 @@ class _Session(requests.Session):
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
     ) -> None:
-        """Decide anew, after a redirect, who gets what."""
-        if prepared_request.headers.get("Authorization", "").startswith("Bearer "):
-            del prepared_request.headers["Authorization"]
+        """Add the token for a trusted host after a redirect; from others `requests` keeps it."""
         super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
         self._authorize(prepared_request)
 
