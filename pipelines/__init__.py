@@ -2,6 +2,7 @@
 
 from pipelines.acquire.fetch_benchmark import FetchBenchmark
 from pipelines.acquire.fetch_task import FetchLandsat, FetchProbaV, FetchSentinel2
+from pipelines.acquire.search_scenes import SearchScenes
 from pipelines.adapt import InferenceDA
 from pipelines.apply_mask import ApplyMask
 from pipelines.checkpoint import FetchCheckpoint
@@ -17,7 +18,6 @@ from pipelines.masks import CloudMaskL8, CloudMaskPV, CloudMaskS2
 from pipelines.pairs import PseudoSimultaneousPairs
 from pipelines.picture import PictureDA, PicturePV
 from pipelines.register_weights import RegisterWeights
-from pipelines.search_scenes import SearchScenes
 from pipelines.settings import fill_in
 from pipelines.simulate import SimulateScenes
 from pipelines.train_baseline import TrainPixelBaseline

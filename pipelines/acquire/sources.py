@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from scenes.sources.listing import RemoteProduct, Source
 
-__all__ = ["OpenSource", "source_settings", "sources"]
+__all__ = ["OpenSource", "has_source", "session_of", "source_settings", "sources"]
 
 # Settings of a section that are secret, and none of the source's own.
 _SECRETS = ("token", "username", "password", "totp")
@@ -86,8 +86,18 @@ def sources(family: Family) -> Iterator[OpenSource]:
     for name in (each.strip() for each in str(getattr(acquire(), family)).split(",")):
         if name:
             settings = source_settings(name)
-            with open_session(_access(settings), connections=settings.connections) as session:
+            with session_of(settings) as session:
                 yield OpenSource(settings, session, build(settings, session))
+
+
+def session_of(settings: SourceSettings) -> requests.Session:
+    """Return a session with a source's credentials, as far as the user has said them."""
+    return open_session(_access(settings), connections=settings.connections)
+
+
+def has_source(name: str) -> bool:
+    """Tell whether a source is known, or has a section of its own."""
+    return name in known_sources() or bool(_section(name))
 
 
 def source_settings(name: str) -> SourceSettings:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from pipelines import SearchScenes
+from pipelines.acquire.found_scenes import write_items
 from pipelines.cloud_masks import list_scenes
-from pipelines.found_scenes import write_items
 from pipelines.product.record import read_record
 from scenes.fetch import FetchError
 from scenes.sources.stac import FoundItem, SearchResult

@@ -140,7 +140,7 @@ def test_a_service_that_is_busy_is_asked_again(first):
     [
         ((429, {}, {}), "HTTP 429", 3),
         ((429, {"Retry-After": "600"}, {}), "again in 600 s", 1),
-        ((401, {}, {}), "HTTP 401.*login", 1),
+        ((401, {}, {}), "HTTP 401.*credentials", 1),
         ((400, {}, {}), "HTTP 400", 1),
         ((404, {}, {}), "HTTP 404", 1),
         ((200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>"), "JSON.*text/html:", 1),
@@ -149,7 +149,7 @@ def test_a_service_that_is_busy_is_asked_again(first):
         ((200, {}, b'{"a": 1'), "expected JSON", 1),
         ((200, {}, b"[" * 100_000), "expected JSON", 1),
         ((302, {"Location": "file:///etc/passwd"}, b""), "redirects to file://", 1),
-        ((200, {"Content-Encoding": "gzip"}, b"not packed"), "no proper address or answer", 1),
+        ((200, {"Content-Encoding": "gzip"}, b"not packed"), "not packed as it says", 1),
     ],
 )
 def test_answers_that_are_none(answer, said, asked):

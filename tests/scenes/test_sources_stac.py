@@ -386,7 +386,7 @@ NEXT = {"rel": "next", "href": "/search", "method": "POST", "body": {"page": 2}}
         (serving([], type="Feature"), "expected a STAC API"),
         (serving([], stac_version=None, links=None), "expected a STAC API"),
         (small.answering(lambda _: (200, {"Content-Type": "text/html"}, b"<html>")), "text/html"),
-        (small.answering(lambda _: (403, {}, {})), "HTTP 403.*wants a login"),
+        (small.answering(lambda _: (403, {}, {})), "HTTP 403.*credentials"),
     ],
 )
 def test_services_that_are_none(session, service, said):

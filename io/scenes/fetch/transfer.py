@@ -9,25 +9,21 @@ and `.netrc` are those of the environment, as `requests` reads it.
 
 from __future__ import annotations
 
-import email.utils
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urljoin
 
 import requests
 import urllib3.exceptions
 
-from scenes.fetch.address import scheme, shown
+from scenes.fetch.address import scheme
 from scenes.fetch.failure import Failed, FetchError, Passing
 from scenes.fetch.partial import Partial
 from scenes.fetch.patience import Patience
 from scenes.fetch.s3 import why_refused
 from scenes.fetch.stopping import Limit
-from scenes.fetch.trouble import explained
+from scenes.fetch.trouble import check_redirect, explained, refused
 
 __all__ = ["CHUNK", "Progress", "Transfer"]
 
@@ -102,7 +98,7 @@ class Transfer:
                 headers=dict(headers),
                 stream=True,
                 timeout=(min(self.patience.connect, left), min(self.patience.read, left)),
-                hooks={"response": _check_redirect},
+                hooks={"response": check_redirect},
             )
         except requests.RequestException as error:
             raise self._explained(error) from error
@@ -138,18 +134,9 @@ class Transfer:
 
     def _refusal(self, answer: requests.Response) -> Failed:
         """Return the error for an answer that holds no file."""
-        code = answer.status_code
-        said = f"HTTP {code} {answer.reason or ''}".strip()
         if scheme(self.address) == "s3" and (why := why_refused(answer)):
-            return Failed(f"{said}: {why}")
-        if code in (401, 403):
-            return Failed(f"{said}: credentials are missing, or were refused")
-        if code not in (408, 429) and not 500 <= code < 600:
-            return Failed(said)
-        wait = _seconds(answer.headers.get("Retry-After", ""))
-        if wait is not None and wait > self.patience.longest_wait:
-            return Failed(f"{said}, to be tried again in {wait:.0f} s")
-        return Passing(said, wait=wait)
+            return Failed(f"HTTP {answer.status_code} {answer.reason or ''}: {why}")
+        return refused(answer, self.patience)
 
     def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
         # As they are sent: size and digest are of the file, not of what it may unpack to. And as
@@ -167,24 +154,3 @@ class Transfer:
         """Return the error to raise. Raises what ends the download, if that made it break off."""
         self.limit.check()
         return explained(error, self.patience, self.part.size)
-
-
-def _check_redirect(answer: requests.Response, **_: Any) -> None:
-    """Raise `Failed` for a redirect that must not be followed; called for every answer."""
-    if not answer.is_redirect:
-        return
-    there = urljoin(answer.url, answer.headers["Location"])
-    if scheme(there) != "https" and not scheme(there) == scheme(answer.url) == "http":
-        answer.close()
-        raise Failed(f"it redirects to {shown(there)}, expected https://")
-
-
-def _seconds(retry_after: str) -> float | None:
-    """Return the seconds that a Retry-After header asks for (RFC 9110 section 10.2.3)."""
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
-    try:
-        then = email.utils.parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    return max(0.0, then.timestamp() - time.time())

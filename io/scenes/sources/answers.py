@@ -9,14 +9,13 @@ import json
 import time
 from collections.abc import Mapping
 from typing import Any, NoReturn
-from urllib.parse import urljoin
 
 import requests
-import tenacity
 
 from scenes.fetch.address import scheme, shown
-from scenes.fetch.failure import Failed, Failure, FetchError, Passing
+from scenes.fetch.failure import Failed, Failure, FetchError
 from scenes.fetch.patience import Patience
+from scenes.fetch.trouble import check_redirect, explained, refused
 
 __all__ = ["LATER", "MOST_BYTES", "ask_json", "refuse"]
 
@@ -50,23 +49,9 @@ def ask_json(
     than `most` bytes; `remedy` ends its message, which holds no secrets.
     """
     patience = patience or Patience()
-    first, longest = patience.first_wait, patience.longest_wait
-    backoff = tenacity.wait_exponential(first, longest) + tenacity.wait_random(0, first)
-
-    def wait(state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        asked = error.wait if isinstance(error, Passing) else None
-        return backoff(state) if asked is None else asked
-
-    attempts = tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(patience.attempts),
-        retry=tenacity.retry_if_exception_type(Passing),
-        wait=wait,
-        reraise=True,
-    )
     asked = _Request(session, address, body, parameters, most, patience)
     try:
-        content = attempts(asked.content)
+        content = patience.retrying(time.sleep)(asked.content)
         return None if content is None and missing else asked.parsed(content)
     except Failed as failed:
         refuse(what, address, str(failed), remedy, failed)
@@ -109,14 +94,15 @@ class _Request:
                 headers={"Accept": "application/geo+json, application/json"},
                 stream=True,
                 timeout=(self._patience.connect, self._patience.read),
-                hooks={"response": _check_redirect},
+                hooks={"response": check_redirect},
             ) as answer:
                 if answer.status_code in (404, 410):
                     return None
-                self._check(answer)
+                if answer.status_code != requests.codes.ok:
+                    raise refused(answer, self._patience)
                 return self._received(answer)
         except requests.RequestException as error:
-            raise self._explained(error) from error
+            raise explained(error, self._patience) from error
 
     def parsed(self, content: bytes | None) -> dict[str, Any]:
         """Return the object that the answer is. Raises `Failed` for anything else."""
@@ -144,48 +130,6 @@ class _Request:
             if time.monotonic() - begun > LONGEST:
                 raise Failed(f"the answer was not complete within {LONGEST:g} s")
         return bytes(received)
-
-    def _check(self, answer: requests.Response) -> None:
-        """Raise `Failed` unless the answer is one."""
-        code = answer.status_code
-        if code == 200:
-            return
-        said = f"HTTP {code} {answer.reason or ''}".strip()
-        if code in (401, 403):
-            raise Failed(f"{said}: it wants a login, or refuses this one")
-        if code not in (408, 429) and not 500 <= code < 600:
-            raise Failed(said)
-        wanted = answer.headers.get("Retry-After", "").strip()
-        wait = float(wanted) if wanted.isdecimal() else None
-        if wait is not None and wait > self._patience.longest_wait:
-            raise Failed(f"{said}, to be tried again in {wait:.0f} s")
-        raise Passing(said, wait=wait)
-
-    def _explained(self, error: requests.RequestException) -> Failed:
-        """Say in our own words what went wrong: those of libraries hold the address as it is."""
-        if isinstance(error, requests.ConnectTimeout):
-            return Passing(f"no connection within {self._patience.connect:g} s", unreachable=True)
-        if isinstance(error, requests.Timeout) or "timed out" in str(error).lower():
-            return Passing(f"nothing received for {self._patience.read:g} s")
-        if isinstance(error, requests.exceptions.SSLError):
-            return Failed("no secure connection")
-        if isinstance(error, requests.exceptions.ChunkedEncodingError):
-            return Passing("the connection broke off")
-        if isinstance(error, requests.ConnectionError):
-            return Passing("no connection", unreachable=True)
-        if isinstance(error, requests.TooManyRedirects):
-            return Failed("it redirects too often")
-        return Failed(f"no proper address or answer ({type(error).__name__})")
-
-
-def _check_redirect(answer: requests.Response, **_: Any) -> None:
-    """Raise `Failed` for a redirect that must not be followed; called for every answer."""
-    if not answer.is_redirect:
-        return
-    there = urljoin(answer.url, answer.headers["Location"])
-    if scheme(there) != "https" and not scheme(there) == scheme(answer.url) == "http":
-        answer.close()
-        raise Failed(f"it redirects to {shown(there)}, expected https://")
 
 
 def _refuse_constant(name: str) -> NoReturn:

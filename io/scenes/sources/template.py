@@ -1,16 +1,10 @@
 """Products at addresses that follow from their ids, at services without a catalogue.
 
 Usage: `TemplateSource("mirror", "https://host/{id}.tar").find("LC08_L1TP_195025_...")`
-
-Ids are those of the distributors: Landsat Collections 1 and 2
-(https://www.usgs.gov/faqs/what-naming-convention-landsat-collections-level-1-scenes), Sentinel-2
-(https://sentiwiki.copernicus.eu/web/s2-products, "Compact Naming Convention"), Proba-V
-(https://docs.terrascope.be, PROBA-V product naming).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from string import Formatter
@@ -18,24 +12,16 @@ from urllib.parse import quote
 
 from scenes.fetch.address import scheme
 from scenes.fetch.failure import Failed
+from scenes.product_names import product_of
 from scenes.sources.listing import RemoteFile, RemoteProduct
 from scenes.sources.naming import check_name
 
 __all__ = ["TemplateSource", "fields_of"]
 
-_FORMS = tuple(
-    re.compile(form)
-    for form in (
-        r"(?P<sensor>L[COTEM]\d\d)_(?P<level>L\d[A-Z]{2})_(?P<path>\d{3})(?P<row>\d{3})_"
-        r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)_\d{8}_(?P<collection>\d\d)_(?P<tier>\w\w)",
-        r"(?P<sensor>S2[A-D])_(?P<level>MSIL\d[A-C])_(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)"
-        r"T\d{6}_N\d{4}_R\d{3}_T(?P<tile>(?P<utm>\d\d)(?P<latitude_band>[A-Z])(?P<square>[A-Z]{2}))"
-        r"_\d{8}T\d{6}",
-        r"(?P<sensor>PROBAV)_(?P<level>\w+?)_(?:(?P<tile>X\d\dY\d\d)_)?"
-        r"(?P<year>\d{4})(?P<month>\d\d)(?P<day>\d\d)_.*?(?P<resolution>\d+K?M)_V\d+",
-    )
+_FIELDS = frozenset(
+    "id file sensor level year month day path row collection tile utm latitude_band square "
+    "resolution".split()
 )
-_FIELDS = frozenset({"id", "file"}.union(*(form.groupindex for form in _FORMS)))
 _SCHEMES = ("https", "http", "s3")
 _BUNDLES = (".tar", ".tar.gz", ".tgz", ".zip")
 
@@ -45,7 +31,7 @@ class TemplateSource:
     """Addresses by `pattern`, whose fields stand in braces.
 
     Fields are `id`, and what is in the id: `year`, `month`, `day`, `sensor`, `level`; of Landsat
-    `path`, `row`, `collection`, `tier`; of Sentinel-2 `tile` and its parts `utm`, `latitude_band`,
+    `path`, `row`, `collection`; of Sentinel-2 `tile` and its parts `utm`, `latitude_band`,
     `square`; of Proba-V `tile`, `resolution`. `{file}` is the name of a file within the product.
 
     Raises `ValueError` for another field, another scheme, and a pattern with neither `id` nor
@@ -119,7 +105,22 @@ class TemplateSource:
 
 def fields_of(product_id: str) -> dict[str, str]:
     """Return what is in the id of a product, by field; only `id` where it is of no known form."""
-    bare = product_id.removesuffix(".SAFE")
-    match = next(filter(None, (form.match(bare) for form in _FORMS)), None)
-    found = {key: value for key, value in match.groupdict().items() if value} if match else {}
-    return {"id": bare, **found}
+    name = product_of(product_id)
+    if name is None:
+        return {"id": product_id.removesuffix(".SAFE")}
+    found = {
+        "id": name.id,
+        "sensor": name.platform,
+        "level": name.level,
+        "year": f"{name.day:%Y}",
+        "month": f"{name.day:%m}",
+        "day": f"{name.day:%d}",
+        "path": f"{name.path:03d}" if name.path else "",
+        "row": f"{name.row:03d}" if name.row else "",
+        "collection": f"{name.collection:02d}" if name.collection else "",
+        "tile": name.tile,
+        "resolution": name.resolution,
+    }
+    if name.family == "sentinel2":
+        found |= {"utm": name.tile[:2], "latitude_band": name.tile[2], "square": name.tile[3:]}
+    return {field: value for field, value in found.items() if value}

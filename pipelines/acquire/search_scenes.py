@@ -17,16 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import luigi
 
-from pipelines.product import (
-    Described,
-    Description,
-    ExternalInput,
-    FileInput,
-    ProductTarget,
-    ProductTask,
-    Progress,
-)
-from pipelines.search_place import (
+from pipelines.acquire.search_place import (
     TODAY,
     BboxParameter,
     DayParameter,
@@ -35,6 +26,15 @@ from pipelines.search_place import (
     area,
     box,
     rectangle,
+)
+from pipelines.product import (
+    Described,
+    Description,
+    ExternalInput,
+    FileInput,
+    ProductTarget,
+    ProductTask,
+    Progress,
 )
 
 if TYPE_CHECKING:
@@ -98,15 +98,15 @@ class SearchScenes(ProductTask):
 
     def make(self, work: Path, progress: Progress) -> Description:
         """Search, and write what was found."""
-        from pipelines.found_scenes import write_items, write_list, write_table
-        from scenes.fetch import open_session
+        from pipelines.acquire.found_scenes import write_items, write_list, write_table
+        from pipelines.acquire.sources import session_of
         from scenes.sources.stac import search
 
         self._check()
         settings, place = self._settings(), self._place()
         bbox = box(self.bbox)
         progress(0.0, f"asking {settings.name}")
-        with open_session() as session:
+        with session_of(settings) as session:
             self._require_collection(settings, session)
             result = search(
                 settings.url,
@@ -183,24 +183,26 @@ class SearchScenes(ProductTask):
 
     def _settings(self) -> SourceSettings:
         """Return the service. Raises `ValueError` for one that is not known or has no search."""
+        from pipelines.acquire.sources import has_source, source_settings
         from scenes.sources.known import known_sources, merged
 
-        known = known_sources()
-        searchable = ", ".join(name for name, each in known.items() if each.kind == "stac")
-        if self.source not in known and not self.url:
-            raise ValueError(
-                f"--source {self.source} is not known: expected one of {searchable}, or its "
-                "address with --url"
-            )
         given = {"url": self.url, "collection": self.collection}
         changes = {key: value for key, value in given.items() if value}
-        if self.source not in known:
+        if self.url and not has_source(self.source):
             return merged(None, {"name": self.source, "kind": "stac", **changes})
-        if known[self.source].kind != "stac":
+        known = known_sources()
+        searchable = ", ".join(name for name, each in known.items() if each.kind == "stac")
+        if not has_source(self.source):
+            raise ValueError(
+                f"--source {self.source} is not known: expected one of {searchable}, a section "
+                f"[source.{self.source}] of luigi.cfg, or its address with --url"
+            )
+        settings = source_settings(self.source)
+        if settings.kind != "stac":
             raise ValueError(
                 f"--source {self.source} cannot be searched: expected one of {searchable}"
             )
-        return merged(known[self.source], changes)
+        return merged(settings, changes)
 
     def _require_collection(self, settings: SourceSettings, session: Any) -> None:
         if settings.collection:
