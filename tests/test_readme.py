@@ -16,8 +16,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 SMALL = ROOT / "tests/pipelines"
-# Commands that would take long, or need larger scenes: what they say is parsed, not run.
-LONG = ("PseudoSimultaneousPairs", "Train", "--bands probav")
+# Commands that would take long, need larger scenes or ask services of the world: what they say is
+# parsed, not run.
+LONG = (
+    "PseudoSimultaneousPairs", "Train", "--bands probav", "FetchLandsat", "FetchSentinel2",
+    "FetchProbaV", "FetchBenchmark", "SearchScenes", "--l8img LC08_L1TP_",
+)  # fmt: skip
 PARSE = """
 import sys
 import luigi.cmdline_parser
@@ -91,6 +95,8 @@ print(small_scenes.sentinel2(folder / "simulated")[0])
     ):  # fmt: skip
         (place / name).symlink_to(scene)
         (place / "archive" / scene.name).symlink_to(scene)
+    (place / "searches").mkdir()
+    (place / "searches/alps.txt").write_text(f"{place / 'archive' / landsat.name}\n")
     (place / "pairs.csv").write_text("truth,truth_kind,scene\nLC08_SCENE,biome,LC08_SCENE\n")
     return place
 
