@@ -51,10 +51,12 @@ def bring(
         except FetchError as error:
             failures.append(Failure(source.name, str(error)))
             remedies.append(source.remedy)
+    if notes.place.is_dir() and not any(notes.place.iterdir()):
+        notes.place.rmdir()
     raise FetchError(
         name.id,
         failures or [Failure("[acquire]", f"no source is set for {name.family}")],
-        " ".join(
+        ". ".join(
             [*filter(None, dict.fromkeys(remedies))]
             + [
                 f"Or put the product at {notes.place}, or name a folder that has it in archives of "

@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -692,3 +693,18 @@ def test_a_killed_process_leaves_what_it_received_and_the_next_goes_on(server, t
     fetch([server.address], target, **RIGHT)
     assert server.asked[1]["Range"] == f"bytes={kept}-"
     assert target.read_bytes() == BODY and names(target) == ["a.h5"]
+
+
+def test_offline_is_said_at_once(tmp_path, monkeypatch):
+    """Nobody knows the name of the host: one look, and none for its other addresses."""
+    asked = []
+
+    def unknown(host, *_, **__):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    addresses = ["https://there.invalid/a", "https://there.invalid/b"]
+    with pytest.raises(FetchError, match="check the network.*this host did not answer"):
+        fetch(addresses, tmp_path / "a")
+    assert asked == ["there.invalid"]

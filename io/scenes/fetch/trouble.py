@@ -34,6 +34,9 @@ def explained(error: Exception, patience: Patience, received: int = 0) -> Failed
         return Failed(f"no secure connection{why}")
     if isinstance(error, requests.exceptions.ProxyError):
         return Passing(f"no connection through the proxy{why}", unreachable=True)
+    if _is_unknown(error):
+        # Offline, mostly: to wait for a network is for who runs this again.
+        return Failed(f"no connection{why}, check the network", unreachable=True)
     if isinstance(error, requests.ConnectionError) and _was_closed(error):
         return Passing(f"the server closed the connection{why}")
     if isinstance(error, requests.ConnectionError):
@@ -69,6 +72,12 @@ def check_redirect(answer: requests.Response, **_: Any) -> None:
     if scheme(there) != "https" and not scheme(there) == scheme(answer.url) == "http":
         answer.close()
         raise Failed(f"it redirects to {shown(there)}, expected https://")
+
+
+def _is_unknown(error: Exception) -> bool:
+    """Tell whether nobody knew the host's name."""
+    reasons = (getattr(each, "reason", None) for each in error.args)
+    return any(isinstance(each, urllib3.exceptions.NameResolutionError) for each in reasons)
 
 
 def _was_closed(error: requests.ConnectionError) -> bool:
