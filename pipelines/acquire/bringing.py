@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from pipelines.acquire.notes import Notes
 from pipelines.acquire.parts import Parts
-from pipelines.acquire.sources import OpenSource, sources
+from pipelines.acquire.sources import OpenSource, patience, sources
 from pipelines.progress import Progress
 from scenes.fetch.failure import Failure, FetchError
 from scenes.fetch.many import fetch_all
@@ -116,6 +116,7 @@ def _fetched(
         session=source.session,
         connections=source.settings.connections,
         progress=told_in_bytes(progress),
+        patience=patience(),
         remedy=source.remedy,
     )
     if not packed:

@@ -12,6 +12,7 @@ import requests
 
 from pipelines.acquire.bringing import told_in_bytes
 from pipelines.acquire.notes import Notes
+from pipelines.acquire.sources import patience
 from pipelines.progress import Progress
 from scenes.benchmark_files import Packaging
 from scenes.fetch.many import fetch_all
@@ -63,7 +64,14 @@ def bring_file(
 def _fetch(
     file: RemoteFile, folder: Path, session: requests.Session, progress: Progress, remedy: str
 ) -> None:
-    fetch_all([file], folder, session=session, progress=told_in_bytes(progress), remedy=remedy)
+    fetch_all(
+        [file],
+        folder,
+        session=session,
+        progress=told_in_bytes(progress),
+        patience=patience(),
+        remedy=remedy,
+    )
 
 
 def _remove_if_empty(folder: Path) -> None:

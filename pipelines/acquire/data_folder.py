@@ -38,6 +38,9 @@ class acquire(luigi.Config):  # noqa: N801 - the name of the section
         description="folder, or address of one, with the published files of benchmarks, each in a "
         "folder of the benchmark's name; it is asked first",
     )
+    time_limit: float = luigi.FloatParameter(
+        default=21600, description="seconds that the fetching of one file may take"
+    )
     landsat: str = luigi.Parameter(
         default="landsatlook, usgs-landsat",
         description="sources that are asked in turn, with commas: known ones, or sections "

@@ -24,7 +24,11 @@ __all__ = ["FetchLandsat", "FetchProbaV", "FetchSentinel2", "FetchTask", "fetch_
 
 
 class FetchTask(luigi.Task):
-    """Fetch the files of a product that are not in the data folder yet."""
+    """Fetch the files of a product that are not in the data folder yet.
+
+    One product of a family at a time, as services limit connections; `[resources]` of the
+    scheduler's configuration allows more (`downloads_landsat = 2`).
+    """
 
     family: ClassVar[Family]
     # What the tasks of the chain read of such a product.
@@ -107,6 +111,7 @@ class FetchLandsat(FetchTask):
     """Fetch a Landsat-8/9 Level-1 product, or its bands."""
 
     family = "landsat"
+    resources = {"downloads_landsat": 1}
     needed = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "QA")
 
 
@@ -114,6 +119,7 @@ class FetchSentinel2(FetchTask):
     """Fetch a Sentinel-2 Level-1C product, or its bands."""
 
     family = "sentinel2"
+    resources = {"downloads_sentinel2": 1}
     needed = ("B2", "B3", "B4", "B8", "B11", "B12")
 
 
@@ -121,6 +127,7 @@ class FetchProbaV(FetchTask):
     """Fetch a Proba-V product, which is one file."""
 
     family = "probav"
+    resources = {"downloads_probav": 1}
 
 
 _TASKS: Mapping[Family, type[FetchTask]] = {

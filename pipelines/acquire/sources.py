@@ -21,6 +21,7 @@ from luigi.configuration import get_config
 
 from pipelines.acquire.data_folder import acquire
 from scenes.fetch.access import Access, open_session
+from scenes.fetch.patience import Patience
 from scenes.fetch.s3 import S3
 from scenes.fetch.tokens import Tokens
 from scenes.product_names import Family, ProductName
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from scenes.sources.listing import RemoteProduct, Source
 
-__all__ = ["OpenSource", "has_source", "session_of", "source_settings", "sources"]
+__all__ = ["OpenSource", "has_source", "patience", "session_of", "source_settings", "sources"]
 
 # Settings of a section that are secret, and none of the source's own.
 _SECRETS = ("token", "username", "password", "totp")
@@ -88,6 +89,11 @@ def sources(family: Family) -> Iterator[OpenSource]:
             settings = source_settings(name)
             with session_of(settings) as session:
                 yield OpenSource(settings, session, build(settings, session))
+
+
+def patience() -> Patience:
+    """Return how long a file may take to come."""
+    return Patience(whole=float(acquire().time_limit))
 
 
 def session_of(settings: SourceSettings) -> requests.Session:
