@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import luigi
 from luigi.util import inherits
 
+from pipelines.acquire.data_folder import located
 from pipelines.mask import CloudMask
 from pipelines.masks import CloudMaskL8, CloudMaskPV, CloudMaskS2
 from pipelines.weights import WeightsParameter
@@ -108,11 +109,12 @@ def task_of(path: Path, resolution: int = 30, **more: Any) -> CloudMask:
 def list_scenes(given: str) -> list[Path]:
     """Return the scenes that a file lists, that a pattern matches, or the one scene given.
 
-    Lines of a file that are empty or begin with `#` are left out; relative paths are meant from the
-    current folder. Of what a pattern matches, only what is named like a scene counts. Raises
-    `FileNotFoundError` and `ValueError` saying what was expected.
+    A scene is given by its path or its product id. Lines of a file that are empty or begin with `#`
+    are left out; relative paths are meant from the current folder. Of what a pattern matches, only
+    what is named like a scene counts. Raises `FileNotFoundError` and `ValueError` saying what was
+    expected.
     """
-    path = Path(given)
+    path = Path(located(given))
     if sensor(path) and not _is_pattern(given):
         return [path]
     if path.is_file() and path.suffix.lower() in _LISTS:
@@ -134,7 +136,8 @@ def _listed(path: Path) -> list[Path]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text: expected the path of a scene on each line") from error
     named = [line.strip() for line in lines]
-    found = list(dict.fromkeys(Path(line) for line in named if line and not line.startswith("#")))
+    listed = (located(line) for line in named if line and not line.startswith("#"))
+    found = list(dict.fromkeys(map(Path, listed)))
     if not found:
         raise ValueError(f"{path} lists no scene: expected the path of a scene on each line")
     return found

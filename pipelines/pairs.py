@@ -21,11 +21,11 @@ from pipelines.product import (
     Described,
     Description,
     ExternalInput,
-    FileInput,
     ProductTarget,
     ProductTask,
     Progress,
 )
+from pipelines.scene_input import ProbaVInput
 from pipelines.shares import parse_shares
 from scenes.archive import product_name
 
@@ -126,7 +126,7 @@ class PseudoSimultaneousPairs(ProductTask):
                         f"--{option}: {inputs[place].path} and {path} have one name: give one of "
                         "them only"
                     )
-                inputs[place] = FileInput(path)
+                inputs[place] = ProbaVInput(path)
         return inputs
 
     def space_needed(self) -> int:

@@ -22,7 +22,7 @@ from scenes.product_names import ProductName, landsat_file
 from scenes.sources.listing import RemoteFile, RemoteProduct
 from scenes.unpack import unpack
 
-__all__ = ["bring", "told_in_bytes"]
+__all__ = ["bring", "bundle_of", "told_in_bytes"]
 
 _log = logging.getLogger("luigi-interface.skysieve")
 # What a product that came packed may hold at most: some times a whole one.
@@ -140,6 +140,11 @@ def _fetched(
     return replace(notes, whole=True)
 
 
+def bundle_of(place: Path) -> Path:
+    """Return where the archive of a product lies until it is unpacked."""
+    return place.with_name(f".{place.name}.bundle")
+
+
 def _compare(archive: Path, file: RemoteFile, source: str) -> None:
     """Say so where the sum of an archive is another; its members have to prove themselves."""
     if file.checksum is not None and file.checksum.found(archive) != file.checksum.digest:
@@ -158,7 +163,7 @@ def _beside(place: Path, file: RemoteFile) -> RemoteFile:
     sum is compared afterwards.
     """
     if file.bundle:
-        return replace(file, name=f".{place.name}.bundle", checksum=None)
+        return replace(file, name=bundle_of(place).name, checksum=None)
     return replace(file, name=place.name)
 
 

@@ -102,7 +102,7 @@ def fetched_by(path: Path, bands: Sequence[str] = ()) -> list[FetchTask]:
     Only scenes in the data folder are fetched: what lies elsewhere is the user's.
     """
     name = product_of(path.name)
-    if name is None or path != place_of(name):
+    if name is None or path.absolute() != place_of(name).absolute():
         return []
     from pipelines.acquire.fetch_task import fetch_task
 

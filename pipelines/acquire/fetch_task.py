@@ -83,27 +83,34 @@ class FetchTask(luigi.Task):
         Raises `FetchError` (an `OSError`) where no source gave it, and what the readers raise for
         files that are there and are not right.
         """
-        from pipelines.acquire.bringing import bring
+        from pipelines.acquire.bringing import bring, bundle_of
         from scenes.whole import require_whole_product
 
         parts = wanted_parts(self.name, self.wanted_bands())
         with locked(self.product), reporting(self) as progress:
             notes = read_notes(self.product)
-            lacking = [
-                part for part in parts.matches if part not in parts.find(_names_at(self.product))
-            ]
+            before = set(_names_at(self.product))
+            lacking = [part for part in parts.matches if part not in parts.find(before)]
             if lacking or (self.all_bands and not notes.whole):
                 notes = bring(self.name, parts, notes, progress, every=self.all_bands)
             found = parts.find(_names_at(self.product))
             unproved = {part: name for part, name in found.items() if not notes.holds(name)}
             progress(0.97, "looking whether it is whole")
             if unproved:
-                proved_by = require_whole_product(
-                    self.family, self.product, _only(unproved, self.wanted_bands())
-                )
+                try:
+                    proved_by = require_whole_product(
+                        self.family, self.product, _only(unproved, self.wanted_bands())
+                    )
+                except (OSError, ValueError):
+                    # What has just come and is not right comes again; the rest is not ours.
+                    for name in set(unproved.values()) - before:
+                        notes.path(name).unlink()
+                    raise
                 for name in unproved.values():
                     notes = notes.noted(name, proved_by)
             write_notes(notes)
+            # Left by one who was killed just before.
+            bundle_of(self.product).unlink(missing_ok=True)
             progress(1.0, "there")
 
 

@@ -128,6 +128,8 @@ def test_lists_of_ids(small, tmp_path, archives, weights):
     scene, *_ = small.landsat(tmp_path / "archive")
     archives(scene.parent)
     listed = tmp_path / "ids.txt"
-    listed.write_text(f"{scene.name}\n{SENTINEL2}\n")
+    listed.write_text(f"{scene.name}\n{SENTINEL2}\n{PROBAV}\n")
     tasks = CloudMasks(scenes=str(listed), outfolder="out").requires()
-    assert [str(task.scene()) for task in tasks] == [str(scene), located(SENTINEL2)]
+    assert [str(task.scene()) for task in tasks] == [
+        str(scene), located(SENTINEL2), located(PROBAV)
+    ]  # fmt: skip
