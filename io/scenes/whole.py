@@ -1,6 +1,6 @@
-"""Whether the files of a product are whole, where no service says what their sums should be.
+"""Whether a file of a product is whole, where no service says what its sum should be.
 
-Usage: `verified = require_whole_product("landsat", Path("LC08_..."), ("B4", "QA"))`
+Usage: `proved_by = prove("landsat", Path("LC08_..."), "LC08_..._B4.TIF")`
 
 A raster is decoded from its first row to its last: a truncated or damaged one mostly shows by that,
 but no more. Sentinel-2 products carry sums of their own.
@@ -8,68 +8,76 @@ but no more. Sentinel-2 products carry sums of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from scenes.archive import open_product
+from scenes.archive import Member, Product
 from scenes.geotiff import gdal_environment, open_geotiff, read_rows
-from scenes.grid import Rows, strips
-from scenes.landsat import band_file
+from scenes.grid import strips
 from scenes.mtl import read_metadata
 from scenes.probav import open_probav
 from scenes.probav_layout import BANDS
 from scenes.product_names import Family
-from scenes.safe_manifest import MANIFEST
-from scenes.sentinel2 import open_sentinel2
+from scenes.safe_manifest import MANIFEST, read_manifest, verify_members
 
-__all__ = ["require_whole_product"]
+__all__ = ["prove"]
 
 _ROWS = 512
 
 
-def require_whole_product(family: Family, path: Path, bands: Sequence[str]) -> str:
-    """Read the metadata and the `bands` of the product at `path`, and say what proved them whole.
+def prove(family: Family, place: Path, name: str) -> str:
+    """Read the file `name` of the product at `place`, and say what proved it whole.
 
-    That is "manifest" where the product carries sums of its files, else "structure". Raises
+    That is "manifest" where the product carries a sum of it, else "structure". Raises
     `FileNotFoundError` for what is not there, `OSError` for a damaged file, `ValueError` for
-    something else than such a product.
+    something else than such a file.
     """
-    return _CHECKS[family](path, bands)
+    path = place if place.is_file() else place / name
+    if not path.stat().st_size:
+        raise OSError(f"{path} is empty: fetch it again")
+    return _PROOFS[family](place, name)
 
 
-def _landsat(path: Path, bands: Sequence[str]) -> str:
-
-    product = open_product(path)
-    metadata = read_metadata(product)
-    with gdal_environment():
-        for band in bands:
-            name = band_file(product, metadata, band)
-            with open_geotiff(product, name) as dataset:
-                for rows in strips(dataset.height, _ROWS):
-                    read_rows(dataset, rows, f"{path}: {name}")
+def _landsat(place: Path, name: str) -> str:
+    product = _of_one(place, name)
+    if name.upper().endswith("_MTL.TXT"):
+        read_metadata(product)
+    elif name.upper().endswith(".TIF"):
+        with gdal_environment(), open_geotiff(product, name) as dataset:
+            for rows in strips(dataset.height, _ROWS):
+                read_rows(dataset, rows, f"{place}: {name}")
     return "structure"
 
 
-def _sentinel2(path: Path, bands: Sequence[str]) -> str:
-    scene = open_sentinel2(path)
-    if MANIFEST not in scene.product:
+def _sentinel2(place: Path, name: str) -> str:
+    if not (place / MANIFEST).is_file():
         raise FileNotFoundError(
-            f"{path} has no {MANIFEST}, which holds the sums of its files: fetch it again"
+            f"{place} has no {MANIFEST}, which holds the sums of its files: fetch it again"
         )
-    scene.verify(bands)
+    sums = read_manifest((place / MANIFEST).read_bytes(), f"{place}: {MANIFEST}")
+    if name not in sums:
+        return "structure"
+    verify_members(_of_one(place, name, MANIFEST), [name])
     return "manifest"
 
 
-def _probav(path: Path, bands: Sequence[str]) -> str:
-    with open_probav(path) as product:
+def _probav(place: Path, name: str) -> str:
+    with open_probav(place) as product:
         for rows in strips(product.grid.height, _ROWS):
-            for band in bands or BANDS:
-                product.reflectance(band, Rows(rows.start, rows.stop))
+            for band in BANDS:
+                product.reflectance(band, rows)
             product.status(rows)
     return "structure"
 
 
-_CHECKS: Mapping[Family, Callable[[Path, Sequence[str]], str]] = MappingProxyType(
+def _of_one(place: Path, *names: str) -> Product:
+    """Return a product that has these files only, by their paths in it."""
+    files = {name: place / name for name in names}
+    members = {name: Member(name, file, file.stat().st_size) for name, file in files.items()}
+    return Product(place, members)
+
+
+_PROOFS: Mapping[Family, Callable[[Path, str], str]] = MappingProxyType(
     {"landsat": _landsat, "sentinel2": _sentinel2, "probav": _probav}
 )

@@ -5,6 +5,7 @@ Usage: `notes = bring(name, parts, read_notes(place), progress)`
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -18,11 +19,12 @@ from pipelines.progress import Progress
 from scenes.fetch.failure import Failure, FetchError
 from scenes.fetch.many import fetch_all
 from scenes.fetch.rate import Rate
+from scenes.landsat_layout import file_endings
 from scenes.product_names import ProductName, landsat_file
 from scenes.sources.listing import RemoteFile, RemoteProduct
 from scenes.unpack import unpack
 
-__all__ = ["bring", "bundle_of", "told_in_bytes"]
+__all__ = ["bring", "bundle_of", "told_in_bytes", "unpack_whole"]
 
 _log = logging.getLogger("luigi-interface.skysieve")
 # What a product that came packed may hold at most: some times a whole one.
@@ -32,7 +34,7 @@ _MOST_BYTES, _MOST_FILES = 20 << 30, 5000
 def bring(
     name: ProductName, parts: Parts, notes: Notes, progress: Progress, *, every: bool = False
 ) -> Notes:
-    """Fetch the parts of a product that are not there, `every` file of it if asked for.
+    """Fetch the parts of a product, or `every` file of it that is not there.
 
     Returns the notes with the files that came. Raises `FetchError` where no source gave it, naming
     each that was asked and why not, and `OSError` where it cannot be written.
@@ -42,53 +44,63 @@ def bring(
     for source in sources(name.family):
         progress(0.0, f"asking {source.name}")
         try:
-            product = source.product(name, _usual(name, parts))
+            product = source.product(name, _usual(name, parts, every=every))
             if product is None:
                 failures.append(Failure(source.name, "it does not have this product"))
                 continue
-            files = _chosen(product, parts, notes, every=every)
+            files = _chosen(product, name, parts, notes, every=every)
             return _fetched(source, files, name, notes, progress, every=every)
-        except FetchError as error:
-            failures.append(Failure(source.name, str(error)))
+        except (FetchError, ValueError) as error:
+            failures.append(Failure(source.name, _reason(error)))
             remedies.append(source.remedy)
     if notes.place.is_dir() and not any(notes.place.iterdir()):
         notes.place.rmdir()
+    by_hand = (
+        f"Or put the product at {notes.place}, or name a folder that has it in archives of "
+        "[acquire]"
+    )
     raise FetchError(
         name.id,
         failures or [Failure("[acquire]", f"no source is set for {name.family}")],
-        ". ".join(
-            [*filter(None, dict.fromkeys(remedies))]
-            + [
-                f"Or put the product at {notes.place}, or name a folder that has it in archives of "
-                "[acquire]"
-            ]  # fmt: skip
-        ),
+        ". ".join([*filter(None, dict.fromkeys(remedies)), by_hand]),
     )
 
 
-def _usual(name: ProductName, parts: Parts) -> list[str]:
-    """Return what the files of the parts are usually called, as far as the id tells it."""
+def _reason(error: FetchError | ValueError) -> str:
+    """Return why a source gave nothing, without what to do, which is said once for all."""
+    if isinstance(error, FetchError) and error.failures:
+        return "; ".join(f"{each.address}: {each.reason}" for each in error.failures)
+    return str(error)
+
+
+def _usual(name: ProductName, parts: Parts, *, every: bool) -> list[str]:
+    """Return what the files are usually called, as far as the id tells it."""
     if name.family != "landsat":
         return []
-    return [landsat_file(name.id, part) for part in parts.matches]
+    if not every:
+        return [landsat_file(name.id, part) for part in parts.matches]
+    bands = ("MTL", *file_endings(name.collection))
+    return [*(landsat_file(name.id, band) for band in bands), f"{name.id}_ANG.txt"]
 
 
-def _chosen(product: RemoteProduct, parts: Parts, notes: Notes, *, every: bool) -> list[RemoteFile]:
+def _chosen(
+    product: RemoteProduct, name: ProductName, parts: Parts, notes: Notes, *, every: bool
+) -> list[RemoteFile]:
     """Return what is to be fetched. Raises `FetchError` where a part is not among the files."""
     bundle = next((file for file in product.files if file.bundle), None)
-    if every and bundle is None:
-        return [file for file in product.files if not notes.holds(file.name)]
-    by_name = {file.name: file for file in product.files if not file.bundle}
-    found = parts.find(by_name)
-    lacking = [part for part in parts.matches if part not in found]
-    if lacking and bundle is not None:
+    single = [file for file in product.files if not file.bundle]
+    found = parts.find(file.name for file in single)
+    lacking = parts.without(found).matches
+    if bundle is not None and (lacking or every):
         return [bundle]
     if lacking:
         raise FetchError(
-            product.id,
-            [Failure(product.source, f"it lists no file for {', '.join(lacking)}")],
+            product.id, [Failure(product.source, f"it lists no file for {', '.join(lacking)}")]
         )
-    return [by_name[each] for each in found.values() if not notes.holds(each)]
+    # A Proba-V product is one file, whatever lies beside it at its source.
+    if every and name.family != "probav":
+        return [file for file in single if not notes.holds(file.name)]
+    return [file for file in single if file.name in found.values()]
 
 
 def _fetched(
@@ -103,13 +115,11 @@ def _fetched(
     """Fetch the files, unpack one that is the whole product, and note them."""
     place = notes.place
     packed = [file for file in files if file.bundle]
+    folder = place
     # A product that is one file has its own name here, whatever the source calls it.
-    single = name.family == "probav"
-    if packed or single:
+    if packed or name.family == "probav":
         folder = place.parent
         files = [_beside(place, file) for file in files]
-    else:
-        folder = place
     fetch_all(
         files,
         folder,
@@ -119,25 +129,44 @@ def _fetched(
         patience=patience(),
         remedy=source.remedy,
     )
-    if not packed:
-        for file in files:
-            if file.checksum is not None:
-                notes = notes.noted(file.name, file.checksum.algorithm, source.name)
-        return replace(notes, whole=notes.whole or every)
-    archive = folder / files[0].name
-    _compare(archive, packed[0], source.name)
-    progress(0.9, "unpacking")
-    try:
-        unpack(
-            archive, place, choose=lambda member: _within(member, place),
+    if packed:
+        _compare(bundle_of(place), packed[0], source.name)
+        progress(0.9, "unpacking")
+        taken = unpack_whole(
+            bundle_of(place), place, choose=lambda member: _within(member, name),
             most_bytes=_MOST_BYTES, most_files=_MOST_FILES,
         )  # fmt: skip
-    except ValueError as error:
-        raise FetchError(name.id, [Failure(source.name, str(error))]) from error
-    finally:
-        # A damaged one would be taken for the product again.
+        # They are noted as they are proved: each at its first use.
+        names = tuple(path.relative_to(place).as_posix() for path in taken)
+        return replace(notes, whole=True, packed={packed[0].name: names})
+    for file in files:
+        if file.checksum is not None:
+            notes = notes.noted(file.name, file.checksum.algorithm, source.name)
+    return replace(notes, whole=notes.whole or every)
+
+
+def unpack_whole(
+    archive: Path,
+    folder: Path,
+    *,
+    choose: Callable[[str], str | None] | None,
+    most_bytes: int,
+    most_files: int,
+) -> list[Path]:
+    """Unpack an archive, which goes then, and return the files.
+
+    Raises `FetchError` for one that is damaged or not to be trusted, which goes too: it would be
+    taken for the right one again. Where the disk is full it stays, and `OSError` is raised.
+    """
+    try:
+        taken = unpack(archive, folder, choose=choose, most_bytes=most_bytes, most_files=most_files)
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         archive.unlink(missing_ok=True)
-    return replace(notes, whole=True)
+        raise FetchError(folder.name, [Failure(archive.name, str(error))]) from error
+    archive.unlink()
+    return taken
 
 
 def bundle_of(place: Path) -> Path:
@@ -167,11 +196,14 @@ def _beside(place: Path, file: RemoteFile) -> RemoteFile:
     return replace(file, name=place.name)
 
 
-def _within(member: str, place: Path) -> str | None:
-    """Return the path of a member within the product: without the folder that holds it all."""
+def _within(member: str, name: ProductName) -> str:
+    """Return the path of a member within the product, without the folder that holds it all."""
     path = PurePosixPath(member)
-    inside = path.relative_to(path.parts[0]) if path.parts[0] == place.name else path
-    return inside.as_posix() if inside.parts else None
+    if name.family == "landsat":
+        return path.name
+    if path.parts[0].endswith(".SAFE") or path.parts[0] == name.id:
+        return PurePosixPath(*path.parts[1:]).as_posix()
+    return path.as_posix()
 
 
 def told_in_bytes(progress: Progress) -> Callable[[int, int], None]:

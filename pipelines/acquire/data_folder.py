@@ -42,7 +42,7 @@ class acquire(luigi.Config):  # noqa: N801 - the name of the section
         default=21600, description="seconds that the fetching of one file may take"
     )
     landsat: str = luigi.Parameter(
-        default="landsatlook, usgs-landsat",
+        default="landsatlook",
         description="sources that are asked in turn, with commas: known ones, or sections "
         "[source.NAME]",
     )

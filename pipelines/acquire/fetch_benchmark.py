@@ -71,7 +71,7 @@ class FetchBenchmark(luigi.Task):
         Raises `FetchError` where a file cannot be fetched, and `OSError` or `ValueError` for an
         archive that is damaged or not to be trusted.
         """
-        from pipelines.acquire.bringing_file import bring_file
+        from pipelines.acquire.benchmark_file import bring_file
         from scenes.fetch.access import open_session
 
         packaging = self._packaging()
@@ -107,7 +107,8 @@ class FetchBenchmark(luigi.Task):
 
     def _files(self, packaging: Packaging) -> list[RemoteFile]:
         """Return the published files that are wanted, those of a mirror first."""
-        listed = _listed(packaging)
+        mirror = str(acquire().benchmarks)
+        listed = _lying(mirror, self.benchmark, packaging) or _listed(packaging)
         names = self._wanted(packaging, [file.name for file in listed])
         if not names:
             there = ", ".join(file.name for file in listed[:5])
@@ -115,12 +116,23 @@ class FetchBenchmark(luigi.Task):
                 f"no file of {self.benchmark} that is taken matches {self.scenes!r}: there are "
                 f"{there} ..."
             )
-        mirror = str(acquire().benchmarks)
         return [
             replace(file, addresses=(*_mirrored(mirror, self.benchmark, file), *file.addresses))
             for file in listed
             if file.name in names
         ]
+
+
+def _lying(mirror: str, benchmark: str, packaging: Packaging) -> list[RemoteFile]:
+    """Return what a mirror folder of this machine has, where a service would have to list it."""
+    folder = Path(mirror).expanduser() / benchmark
+    if not mirror or "://" in mirror or packaging.files or not folder.is_dir():
+        return []
+    from scenes.sources.listing import RemoteFile
+
+    return [
+        RemoteFile(file.name, (str(file),)) for file in sorted(folder.iterdir()) if file.is_file()
+    ]
 
 
 def _listed(packaging: Packaging) -> list[RemoteFile]:

@@ -8,14 +8,14 @@ what is lacking is asked for at the sources of `[acquire]`, one after the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import luigi
 
 from pipelines.acquire.data_folder import place_of
-from pipelines.acquire.notes import locked, read_notes, write_notes
+from pipelines.acquire.notes import Notes, locked, read_notes, write_notes
 from pipelines.acquire.parts import wanted_parts
 from pipelines.progress import reporting
 from scenes.product_names import Family, ProductName, product_of
@@ -68,50 +68,69 @@ class FetchTask(luigi.Task):
         return tuple(dict.fromkeys(chosen or self.needed))
 
     def complete(self) -> bool:
-        """Tell whether all files that are wanted are there as they were when they were right."""
+        """Tell whether all files that are wanted are there as they were when they were right.
+
+        Raises `ValueError` for the id of no such product, and bands that it does not have.
+        """
         notes = read_notes(self.product)
         parts = wanted_parts(self.name, self.wanted_bands())
         found = parts.find(_names_at(self.product))
         if self.all_bands and not notes.whole:
             return False
-        names = [*found.values(), *(notes.files if self.all_bands else ())]
+        names = {*found.values(), *(notes.all_names if self.all_bands else ())}
         return len(found) == len(parts.matches) and all(map(notes.holds, names))
 
     def run(self) -> None:
-        """Fetch what is lacking, look whether all is right, and note it.
+        """Look at what is there, fetch what is lacking, and note what is right.
 
-        Raises `FetchError` (an `OSError`) where no source gave it, and what the readers raise for
-        files that are there and are not right.
+        Raises `FetchError` where no source gave it, and what `scenes.whole.prove` raises for a file
+        that is not right: one that has just come is removed, so that it comes again.
         """
         from pipelines.acquire.bringing import bring, bundle_of
-        from scenes.whole import require_whole_product
 
         parts = wanted_parts(self.name, self.wanted_bands())
         with locked(self.product), reporting(self) as progress:
-            notes = read_notes(self.product)
-            before = set(_names_at(self.product))
-            lacking = [part for part in parts.matches if part not in parts.find(before)]
-            if lacking or (self.all_bands and not notes.whole):
-                notes = bring(self.name, parts, notes, progress, every=self.all_bands)
-            found = parts.find(_names_at(self.product))
-            unproved = {part: name for part, name in found.items() if not notes.holds(name)}
+            before = _names_at(self.product)
+            notes, found = read_notes(self.product), parts.find(before)
+            lacking = parts.without(found)
+            # Without it nothing can be proved yet.
+            if "manifest" not in lacking.matches:
+                notes = self._proved(notes, found.values())
+            if lacking.matches or (self.all_bands and not notes.whole):
+                notes = bring(self.name, lacking, notes, progress, every=self.all_bands)
             progress(0.97, "looking whether it is whole")
-            if unproved:
-                try:
-                    proved_by = require_whole_product(
-                        self.family, self.product, _only(unproved, self.wanted_bands())
-                    )
-                except (OSError, ValueError):
-                    # What has just come and is not right comes again; the rest is not ours.
-                    for name in set(unproved.values()) - before:
-                        notes.path(name).unlink()
-                    raise
-                for name in unproved.values():
-                    notes = notes.noted(name, proved_by)
-            write_notes(notes)
+            there = _names_at(self.product)
+            found = parts.find(there)
+            still = parts.without(found).matches
+            if still:
+                raise FileNotFoundError(
+                    f"{self.product} lacks {', '.join(still)}, though it was fetched: what came is "
+                    "laid out in another way; put these files there by hand, or ask another source"
+                )
+            wanted = {*found.values(), *(notes.all_names if self.all_bands else ())}
+            notes = self._proved(notes, wanted, new=set(there) - set(before))
             # Left by one who was killed just before.
             bundle_of(self.product).unlink(missing_ok=True)
             progress(1.0, "there")
+
+    def _proved(self, notes: Notes, names: Iterable[str], new: Container[str] = ()) -> Notes:
+        """Return the notes, which are written, with all files proved; wrong `new` ones go."""
+        from scenes.whole import prove
+
+        try:
+            for name in names:
+                if notes.holds(name):
+                    continue
+                try:
+                    notes = notes.noted(name, prove(self.family, self.product, name))
+                except (OSError, ValueError):
+                    if name in new:
+                        notes.path(name).unlink()
+                    raise
+        finally:
+            if notes.files or notes.packed:
+                write_notes(notes)
+        return notes
 
 
 class FetchLandsat(FetchTask):
@@ -155,10 +174,6 @@ _EXAMPLES: Mapping[Family, str] = {
 def fetch_task(name: ProductName, bands: Sequence[str]) -> FetchTask:
     """Return the task that fetches these bands of a product; without any, those that it needs."""
     return _TASKS[name.family](product_id=name.id, bands=",".join(sorted(set(bands))))
-
-
-def _only(parts: Mapping[str, str], bands: Sequence[str]) -> list[str]:
-    return [part for part in parts if part in bands]
 
 
 def _names_at(place: Path) -> list[str]:

@@ -8,6 +8,7 @@ there, or that has changed since, has to be looked at before it counts.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -19,6 +20,8 @@ from pathlib import Path
 __all__ = ["Note", "Notes", "locked", "read_notes", "write_notes"]
 
 _VERSION = 1
+# What flock(2) answers on file systems without locks (some NFS, FUSE and SMB mounts).
+_UNSUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Note:
     """One file: its size in bytes and time when it was right, `verified` by what, `source` whose.
 
     `verified` is "sha512" and the like for a sum that the service gave, "manifest" for one in the
-    product itself, "structure" where there is none. `source` is "" for a file that was there.
+    product itself, "structure" for what could be read to its end, and "nothing" for what nobody can
+    judge. `source` is "" where the sum was not a source's.
     """
 
     size: int
@@ -82,6 +86,11 @@ class Notes:
             notes = notes.noted(name, verified, source)
         return replace(notes, packed={**notes.packed, archive: taken})
 
+    @property
+    def all_names(self) -> frozenset[str]:
+        """The names of all files that are known, right or not looked at yet."""
+        return frozenset(self.files).union(*self.packed.values())
+
     def has_all_of(self, archive: str) -> bool:
         """Tell whether an archive was unpacked and its members are there as they were."""
         return archive in self.packed and all(map(self.holds, self.packed[archive]))
@@ -96,7 +105,7 @@ def read_notes(place: Path) -> Notes:
         files = {name: Note(**each) for name, each in content["files"].items()}
         packed = {name: tuple(members) for name, members in content["packed"].items()}
         return Notes(place, files, content["whole"] is True, packed)
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Notes(place, {})
 
 
@@ -122,10 +131,26 @@ def write_notes(notes: Notes) -> None:
 
 @contextmanager
 def locked(place: Path) -> Iterator[None]:
-    """Keep other processes from fetching the same product; waits for one that does."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.with_name(f".{place.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Keep other processes from fetching the same product; waits for one that does.
+
+    On file systems without locks nobody is kept. Raises `OSError` where the folder cannot be
+    written.
+    """
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file = place.with_name(f".{place.name}.lock").open("w")
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{error.strerror}: {place.parent} cannot be written; what is only to be read belongs "
+            "into archives of [acquire]",
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
         yield
 
 

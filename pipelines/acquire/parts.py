@@ -6,9 +6,8 @@ Usage: `parts = wanted_parts(product_of("LC08_..."), ("B4", "QA"))`, `parts.find
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from scenes.product_names import ProductName, landsat_file
 
@@ -21,6 +20,7 @@ _SENTINEL2_METADATA = {
     "manifest": r"manifest\.safe",
 }
 _SENTINEL2_BAND = r"GRANULE/[^/]+/IMG_DATA/(?:[^/]*_)?B{}\.jp2"
+_SENTINEL2_BANDS = (*(f"B{number}" for number in range(1, 13)), "B8A")
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,28 @@ class Parts:
         }
         return {part: name for part, name in found.items() if name is not None}
 
+    def without(self, found: Container[str]) -> Parts:
+        """Return the parts that are not among `found`."""
+        return Parts({part: each for part, each in self.matches.items() if part not in found})
+
 
 def wanted_parts(name: ProductName, bands: Sequence[str]) -> Parts:
-    """Return the metadata of the product and its `bands`, as the family's reader names them."""
+    """Return the metadata of the product and its `bands`, as the family's reader names them.
+
+    Raises `ValueError` for a band that such a product does not have.
+    """
     if name.family == "probav":
+        if bands:
+            raise ValueError(f"{name.id} is one file: leave --bands {','.join(bands)} out")
         return Parts({"product": lambda text: text.lower().endswith((".hdf5", ".h5"))})
     if name.family == "landsat":
         files = {part: landsat_file(name.id, part) for part in ("MTL", *bands)}
         return Parts({part: _is_called(file) for part, file in files.items()})
+    for band in bands:
+        if band not in _SENTINEL2_BANDS:
+            raise ValueError(
+                f"Sentinel-2 has no band {band!r}: expected some of {', '.join(_SENTINEL2_BANDS)}"
+            )
     patterns = _SENTINEL2_METADATA | {
         band: _SENTINEL2_BAND.format("8A" if band == "B8A" else f"{int(band[1:]):02d}")
         for band in bands
@@ -54,7 +68,7 @@ def wanted_parts(name: ProductName, bands: Sequence[str]) -> Parts:
 
 
 def _is_called(file: str) -> Callable[[str], bool]:
-    return lambda text: PurePosixPath(text).name.lower() == file.lower()
+    return lambda text: text.lower() == file.lower()
 
 
 def _matches(pattern: str) -> Callable[[str], bool]:

@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from luigi.configuration import get_config
@@ -119,7 +120,12 @@ def source_settings(name: str) -> SourceSettings:
 def _access(settings: SourceSettings) -> Access:
     """Return what the source lets us in with, as far as the user has said it."""
     s3 = S3(settings.endpoint or None, settings.region or None, settings.requester_pays)
-    token = _secret(settings.name, "token")
+    token = _secret(settings.name, "token").strip()
+    if not re.fullmatch(r"[\x21-\x7e]*", token):
+        raise ValueError(
+            f"{_variable(settings.name, 'TOKEN')}, or token in [source.{settings.name}], holds "
+            "signs that no token has: copy it again"
+        )
     hosts = tuple(dict.fromkeys(host.lower() for host in settings.hosts))
     if token:
         return Access(hosts, lambda: token, s3=s3)
@@ -128,8 +134,14 @@ def _access(settings: SourceSettings) -> Access:
         return Access(s3=s3)
     user, password = login
     totp = _secret(settings.name, "totp") or None
-    tokens = Tokens(settings.token_url, settings.client_id, user, password, totp=totp)
+    tokens = _tokens(settings.token_url, settings.client_id, user, password, totp)
     return Access(hosts, tokens.token, tokens.renew, s3)
+
+
+@cache
+def _tokens(url: str, client_id: str, user: str, password: str, totp: str | None) -> Tokens:
+    """Return what gives the tokens of a user: one for all products, as codes are good for once."""
+    return Tokens(url, client_id, user, password, totp=totp)
 
 
 def _login(settings: SourceSettings) -> tuple[str, str] | None:
@@ -157,6 +169,7 @@ def _section(name: str) -> Mapping[str, str]:
     section = f"source.{name}"
     if not config.has_section(section):
         return {}
-    # What [DEFAULT] has is no source's.
-    own = config.items(section)
-    return {key: str(text) for key, text in own if key not in config.defaults()}
+    # As they are: a "%" in a password is no interpolation. What [DEFAULT] has is no source's.
+    default = config.defaults()
+    own = config.items(section, raw=True)
+    return {key: str(text) for key, text in own if default.get(key) != text}

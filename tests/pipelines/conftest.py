@@ -315,11 +315,13 @@ def settings(server, monkeypatch, tmp_path):
 
     monkeypatch.setenv(DATA, str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
-    before = {name: dict(config.items(name)) for name in config.sections()}
+    before = {name: dict(config.items(name, raw=True)) for name in config.sections()}
     apply()
     yield apply
     for section in set(config.sections()) - set(before):
         config.remove_section(section)
-    for section in set(config.sections()):
-        for key in set(dict(config.items(section))) - set(before[section]):
+    for section, values in before.items():
+        for key in set(dict(config.items(section, raw=True))) - set(values):
             config.remove_option(section, key)
+        for key, value in values.items():
+            config.set(section, key, value.replace("%", "%%"))

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import shutil
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -71,13 +72,31 @@ def test_from_a_mirror(sparcs, build, tmp_path):
 def test_files_that_are_not_unpacked(mirror, build, tmp_path):
     """Scenes of L8 Biome stay packed; those that a pattern names are fetched."""
     names = ["LC80420082013220LGN00.tar.gz", "LC80500092014231LGN00.tar.gz"]
+    (mirror / "l8-biome").mkdir(parents=True)
     for name in names:
-        (mirror / "l8-biome").mkdir(parents=True, exist_ok=True)
-        (mirror / "l8-biome" / name).write_bytes(name.encode())
+        with tarfile.open(mirror / "l8-biome" / name, "w:gz") as archive:
+            archive.addfile(tarfile.TarInfo("band.TIF"))
     task = FetchBenchmark(benchmark="l8-biome", scenes="LC8042*")
     assert build(task) and task.complete()
     assert [file.name for file in task.product.rglob("LC8*")] == names[:1]
     assert not FetchBenchmark(benchmark="l8-biome", scenes="LC80[45]?00[89]*").complete()
+
+
+def test_a_packed_scene_that_is_damaged(mirror, build, caplog):
+    (mirror / "l8-biome").mkdir(parents=True)
+    (mirror / "l8-biome/LC80420082013220LGN00.tar.gz").write_bytes(b"half of it")
+    task = FetchBenchmark(benchmark="l8-biome", scenes="LC8042*")
+    assert "LC80420082013220LGN00.tar.gz" in said(task, build, caplog)
+    assert not task.complete() and not list(task.product.rglob("*.gz"))
+
+
+def test_a_record_whose_files_lie_in_a_mirror(mirror, makers, build, tmp_path):
+    """Nobody is asked for the list."""
+    makers.catalogue(tmp_path / "made")
+    for part in ("masks", "subscenes"):
+        packed(mirror / f"s2-catalogue/{part}.zip", tmp_path / "made" / part)
+    task = FetchBenchmark(benchmark="s2-catalogue")
+    assert build(task) and task.complete()
 
 
 def test_a_record_of_zenodo(server, settings, makers, build, tmp_path):

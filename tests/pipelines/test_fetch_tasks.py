@@ -90,10 +90,47 @@ class TestLandsat:
         server.asked.clear()
         assert build(task) and not server.asked
 
-    def test_all_that_there_is_needs_a_list(self, settings, landsat, build, caplog):
+    def test_all_that_there_is(self, settings, landsat, build):
+        """A pattern lists nothing: what such a product has is asked for by its usual names."""
+        usual = [f"B{number}.TIF" for number in range(1, 12)] + ["BQA.TIF"]
+        for end in usual:
+            if not (landsat.folder / f"{landsat.id}_{end}").exists():
+                shutil.copy(
+                    landsat.folder / f"{landsat.id}_B4.TIF", landsat.folder / f"{landsat.id}_{end}"
+                )
+        (landsat.folder / f"{landsat.id}_ANG.txt").write_text("angles\n")
         task = FetchLandsat(product_id=landsat.id, all_bands=True, bands="B4")
-        # A pattern lists nothing: what is usual came.
         assert build(task) and task.complete()
+        assert len(read_notes(task.product).files) == len(usual) + 2
+        (task.product / f"{landsat.id}_B9.TIF").unlink()
+        assert not task.complete()
+
+    def test_what_is_there_stays(self, server, settings, landsat, build):
+        """Of a user's files none is asked for again when another band lacks."""
+        task = FetchLandsat(product_id=landsat.id, bands="B4,B5")
+        task.product.mkdir(parents=True)
+        for end in ("B4.TIF", "MTL.txt"):
+            shutil.copy(landsat.folder / f"{landsat.id}_{end}", task.product)
+        assert build(task)
+        assert paths(server, landsat.id) == [f"{landsat.id}_B5.TIF"]
+
+    def test_a_user_file_that_is_damaged_is_not_removed(self, settings, landsat, build, caplog):
+        task = FetchLandsat(product_id=landsat.id, bands="B4,B5")
+        task.product.mkdir(parents=True)
+        for end in ("B4.TIF", "MTL.txt"):
+            shutil.copy(landsat.folder / f"{landsat.id}_{end}", task.product)
+        band = task.product / f"{landsat.id}_B4.TIF"
+        band.write_bytes(band.read_bytes()[:200])
+        assert band.name in said(task, build, caplog) and band.exists()
+
+    def test_files_in_a_folder_of_their_own_do_not_count(self, server, settings, landsat, build):
+        task = FetchLandsat(product_id=landsat.id, bands="B4")
+        shutil.copytree(landsat.folder, task.product / landsat.id)
+        assert build(task) and len(paths(server, landsat.id)) == 2
+
+    def test_a_band_that_there_is_not(self, settings, landsat):
+        with pytest.raises(ValueError, match="has no file for 'B99'"):
+            FetchLandsat(product_id=landsat.id, bands="B99").complete()
 
     def test_a_damaged_band_is_named_and_does_not_count(
         self, server, settings, landsat, build, caplog
@@ -200,6 +237,52 @@ class TestSentinel2:
         task = FetchSentinel2(product_id=tile.id, bands="B4")
         assert "B04.jp2" in said(task, build, caplog) and not task.complete()
 
+    def test_another_root_in_the_zip(self, server, settings, tile, build):
+        other = tile.folder.rename(tile.folder.with_name("renamed.SAFE"))
+        zipped = server.folder / tile.id
+        shutil.make_archive(str(zipped), "zip", root_dir=other.parent, base_dir=other.name)
+        task = FetchSentinel2(product_id=tile.id, bands="B4")
+        assert build(task) and task.complete()
+
+    def test_a_zip_that_lacks_a_band(self, server, settings, tile, build, caplog):
+        (band,) = tile.folder.rglob("*_B04.jp2")
+        band.unlink()
+        shutil.make_archive(
+            str(server.folder / tile.id), "zip", root_dir=tile.folder.parent,
+            base_dir=tile.folder.name,
+        )  # fmt: skip
+        task = FetchSentinel2(product_id=tile.id, bands="B4")
+        assert "lacks B4, though it was fetched" in said(task, build, caplog)
+        assert not task.complete()
+
+    def test_all_that_came_is_looked_at(self, server, settings, tile, build, caplog):
+        (band,) = tile.folder.rglob("*_B12.jp2")
+        content = bytearray(band.read_bytes())
+        content[-20] ^= 1
+        band.write_bytes(content)
+        shutil.make_archive(
+            str(server.folder / tile.id), "zip", root_dir=tile.folder.parent,
+            base_dir=tile.folder.name,
+        )  # fmt: skip
+        assert build(FetchSentinel2(product_id=tile.id, bands="B4"))
+        everything = FetchSentinel2(product_id=tile.id, bands="B4", all_bands=True)
+        assert not everything.complete() and "_B12.jp2" in said(everything, build, caplog)
+
+    def test_a_damaged_archive_leads_to_the_next_source(self, server, settings, tile, build):
+        whole = server.folder / f"{tile.id}.zip"
+        place = server.folder / "half" / whole.name
+        place.parent.mkdir()
+        place.write_bytes(whole.read_bytes()[:-3000])
+        settings(
+            acquire={"sentinel2": "half, zips"},
+            source__half={"kind": "template", "pattern": server.address + "/half/{id}.zip"},
+        )
+        assert build(FetchSentinel2(product_id=tile.id, bands="B4"))
+
+    def test_a_band_that_there_is_not(self, settings, tile):
+        with pytest.raises(ValueError, match="no band 'b4'"):
+            FetchSentinel2(product_id=tile.id, bands="b4").complete()
+
     def test_a_product_that_the_catalogue_does_not_have(self, settings, tile, build, caplog):
         other = tile.id.replace("20160417T162952", "20170417T162952")
         assert "it does not have this product" in said(
@@ -245,6 +328,23 @@ def test_no_secret_is_ever_said(server, settings, landsat, tmp_path):
     for file in tmp_path.rglob("*"):
         if file.is_file():
             assert TOKEN.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize("end", ["\n", "\u0142", " x"])
+def test_a_token_that_is_none(settings, landsat, build, monkeypatch, caplog, end):
+    settings(source__mine={"hosts": "127.0.0.1"})
+    monkeypatch.setenv("SKYSIEVE_MINE_TOKEN", TOKEN + end)
+    built = build(FetchLandsat(product_id=landsat.id, bands="B4"))
+    # A line's end is not the token's.
+    assert built == (end == "\n")
+    assert TOKEN not in caplog.text and (built or "SKYSIEVE_MINE_TOKEN" in caplog.text)
+
+
+def test_a_percent_sign_in_a_section(settings, landsat, server, build):
+    server.token = "100%sure$"
+    settings(source__mine={"hosts": "127.0.0.1"})
+    luigi.configuration.get_config().read_string("[source.mine]\ntoken = 100%sure$\n")
+    assert build(FetchLandsat(product_id=landsat.id, bands="B4"))
 
 
 def test_a_token_from_the_environment(server, settings, landsat, build, monkeypatch):
