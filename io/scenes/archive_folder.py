@@ -51,7 +51,7 @@ def _is_there(path: Path) -> bool:
     """Tell whether there is a folder with something in it, or a file with bytes in it."""
     if path.is_dir():
         with os.scandir(path) as entries:
-            return next(entries, None) is not None
+            return any(not entry.name.startswith(".") for entry in entries)
     return path.is_file() and path.stat().st_size > 0
 
 

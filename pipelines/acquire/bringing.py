@@ -142,7 +142,9 @@ def _fetched(
     for file in files:
         if file.checksum is not None:
             notes = notes.noted(file.name, file.checksum.algorithm, source.name)
-    return replace(notes, whole=notes.whole or every)
+    if not every:
+        return notes
+    return replace(notes, whole=True, packed={"": tuple(file.name for file in files)})
 
 
 def unpack_whole(

@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scenes.product_names import product_of
+
 if TYPE_CHECKING:
     from scenes.sources.stac_search import SearchResult
 
@@ -29,9 +31,10 @@ def write_items(path: Path, result: SearchResult) -> None:
 
 
 def write_list(path: Path, result: SearchResult) -> None:
-    """Write the id of a product on each line, each once."""
+    """Write the id of a product on each line, each once; as a comment what no task here reads."""
     ids = dict.fromkeys(found.product for found in result.items)
-    lines = list(ids) or ["# no scene was found"]
+    lines = [each if product_of(each) else f"# {each}: no task reads it" for each in ids]
+    lines = lines or ["# no scene was found"]
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
 
 

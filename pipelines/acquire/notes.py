@@ -44,7 +44,8 @@ class Notes:
     """The files of the product at `place`, a folder or a file, by their names in it.
 
     `whole` tells that they are all that a source listed. `packed` has the names of archives that
-    were unpacked and are gone, and of their members that were taken.
+    were unpacked and are gone, and of their members that were taken; under "" are those of a whole
+    product whose files came one by one.
     """
 
     place: Path

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import luigi
 import pytest
 
 from pipelines import (

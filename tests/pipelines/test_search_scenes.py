@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pipelines import SearchScenes
+from pipelines.acquire.data_folder import located
 from pipelines.acquire.found_scenes import write_items
 from pipelines.cloud_masks import list_scenes
 from pipelines.product.record import read_record
@@ -66,7 +67,7 @@ def test_what_is_written(task, run, tmp_path, age):
     assert found["features"][1]["assets"].keys() == small.landsat()["assets"].keys()
     assert product.with_suffix(".txt").read_text() == "".join(f"{name}\n" for name in names)
     # The list is one that --scenes reads.
-    assert list_scenes(str(product.with_suffix(".txt"))) == [Path(name) for name in names]
+    assert list_scenes(str(product.with_suffix(".txt"))) == [Path(located(name)) for name in names]
     with product.with_suffix(".csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[1] == {

@@ -24,9 +24,9 @@ from requests.adapters import HTTPAdapter
 from scenes.fetch.address import scheme
 from scenes.fetch.s3 import S3, Signer
 
-__all__ = ["Access", "open_session"]
+__all__ = ["HOST", "Access", "open_session"]
 
-_HOST = re.compile(r"\.?[a-z0-9-]+(\.[a-z0-9-]+)*")
+HOST = re.compile(r"\.?[a-z0-9-]+(\.[a-z0-9-]+)*")
 _UNAUTHORIZED = 401
 
 
@@ -48,7 +48,7 @@ class Access:
     def __post_init__(self) -> None:
         """Refuse what trusts nobody, or everybody."""
         for each in self.hosts:
-            if not _HOST.fullmatch(each):
+            if not HOST.fullmatch(each):
                 raise ValueError(
                     f"expected a host as 'example.org' or '.example.org', in lower case and "
                     f"without port, not {each!r}"

@@ -32,7 +32,12 @@ class FetchError(OSError):
         """Put the message together from the failures."""
         self.failures = tuple(failures)
         tried = "; ".join(f"{failure.address}: {failure.reason}" for failure in self.failures)
+        self._given = (name, self.failures, remedy)
         super().__init__(f"cannot fetch {name}: {tried}" + (f". {remedy}" if remedy else ""))
+
+    def __reduce__(self) -> tuple[type[FetchError], tuple[str, tuple[Failure, ...], str]]:
+        """Return what another process makes the same error of."""
+        return type(self), self._given
 
 
 class Failed(Exception):

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from scenes.fetch.access import HOST
 from scenes.sources.listing import Source
 
 __all__ = ["KINDS", "SourceSettings", "build", "known_sources", "merged"]
@@ -35,7 +36,6 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 _SCHEMES = ("https", "s3")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
 _HERE = ("localhost", "127.0.0.1", "::1")
 _YES, _NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 
@@ -88,7 +88,8 @@ class SourceSettings:
             "token_url", not self.token_url or (secure and _is_address(self.token_url)),
             "an address with https://, as a password is sent there",
         )  # fmt: skip
-        self._require("hosts", all(map(_HOST.fullmatch, self.hosts)), "names of hosts")
+        hosts = all(HOST.fullmatch(each.lower()) for each in self.hosts)
+        self._require("hosts", hosts, "names of hosts, without port")
         self._require("connections", 1 <= self.connections <= 64, "1 to 64")
         known = 0 < len(set(self.prefer)) == len(self.prefer) and set(self.prefer) <= set(_SCHEMES)
         self._require("prefer", known, f"{' and '.join(_SCHEMES)} in any order, or one of them")
@@ -123,7 +124,7 @@ def known_sources() -> Mapping[str, SourceSettings]:
 
 
 def _read(name: str, entry: Mapping[str, Any]) -> SourceSettings:
-    known = {field.name for field in fields(SourceSettings)} - {"name"}
+    known = {each.name for each in fields(SourceSettings)} - {"name"}
     if not isinstance(entry, dict) or entry.keys() - known:
         raise ValueError(f"source {name}: expected a table of {', '.join(sorted(known))}")
     lists = {key: tuple(value) for key, value in entry.items() if isinstance(value, list)}
@@ -138,9 +139,7 @@ def merged(settings: SourceSettings | None, changes: Mapping[str, str]) -> Sourc
     unknown settings and values that cannot be, naming them.
     """
     name = settings.name if settings else changes.get("name", "")
-    kinds = {
-        field.name: _READERS.get(str(field.type), str.strip) for field in fields(SourceSettings)
-    }
+    kinds = {each.name: _READERS.get(str(each.type), str.strip) for each in fields(SourceSettings)}
     unknown = sorted(changes.keys() - kinds.keys())
     if unknown:
         raise ValueError(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from string import Formatter
 from urllib.parse import quote
 
-from scenes.fetch.address import scheme
+from scenes.fetch.address import scheme, shown
 from scenes.fetch.failure import Failed
 from scenes.product_names import product_of
 from scenes.sources.listing import RemoteFile, RemoteProduct
@@ -48,7 +48,7 @@ class TemplateSource:
             raise ValueError(
                 f"{self.name}: expected a pattern that begins with https://, http:// or s3:// and "
                 f"holds {{id}} or {{file}}, perhaps {', '.join(sorted(_FIELDS - {'id', 'file'}))}, "
-                f"not {self.pattern!r}"
+                f"not {shown(self.pattern)!r}"
             )
 
     def find(self, product_id: str) -> RemoteProduct | None:
@@ -61,7 +61,8 @@ class TemplateSource:
         address = self._address(product_id)
         if address is None:
             return None
-        name = address.rpartition("/")[2]
+        # What follows a "?" may be secret.
+        name = shown(address).rpartition("/")[2]
         bundle = name.lower().endswith(_BUNDLES)
         file = RemoteFile(check_name(name), (address,), bundle=bundle)
         return RemoteProduct(fields_of(product_id)["id"], self.name, (file,))
@@ -87,7 +88,9 @@ class TemplateSource:
         try:
             parts = list(Formatter().parse(self.pattern))
         except ValueError as error:
-            raise ValueError(f"{self.name}: {self.pattern!r} is no pattern: {error}") from error
+            raise ValueError(
+                f"{self.name}: {shown(self.pattern)!r} is no pattern: {error}"
+            ) from error
         # "{id!r}" and "{id:>9}" are taken for fields of these names, which there are not.
         return {
             f"{field}{conversion or ''}{form}" for _, field, form, conversion in parts
