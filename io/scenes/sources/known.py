@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -59,7 +59,7 @@ class SourceSettings:
     kind: str
     url: str = ""
     download_url: str = ""
-    pattern: str = ""
+    pattern: str = field(default="", repr=False)
     collection: str = ""
     products: str = ""
     hosts: tuple[str, ...] = ()
