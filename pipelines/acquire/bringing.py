@@ -49,7 +49,7 @@ def bring(
             files = _chosen(product, parts, notes, every=every)
             return _fetched(source, files, name, notes, progress, every=every)
         except FetchError as error:
-            failures.append(Failure(source.name, str(error)))
+            failures.append(Failure(source.name, str(error), passing=error.passing))
             remedies.append(source.remedy)
     if notes.place.is_dir() and not any(notes.place.iterdir()):
         notes.place.rmdir()

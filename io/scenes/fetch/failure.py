@@ -16,13 +16,14 @@ class Failure:
     """An address that gave no file, without credentials, and why.
 
     `damaged` tells that there is a file of other bytes than those expected; `unreachable` that
-    nothing answered.
+    nothing answered; `passing` that it may be had another time.
     """
 
     address: str
     reason: str
     damaged: bool = False
     unreachable: bool = False
+    passing: bool = False
 
 
 class FetchError(OSError):
@@ -33,6 +34,11 @@ class FetchError(OSError):
         self.failures = tuple(failures)
         tried = "; ".join(f"{failure.address}: {failure.reason}" for failure in self.failures)
         super().__init__(f"cannot fetch {name}: {tried}" + (f". {remedy}" if remedy else ""))
+
+    @property
+    def passing(self) -> bool:
+        """Whether an address may have the file another time, such as when the network is back."""
+        return any(failure.passing for failure in self.failures)
 
 
 class Failed(Exception):
@@ -45,7 +51,8 @@ class Failed(Exception):
 
     def at(self, address: str) -> Failure:
         """Return the failure of an address, which is shown as it is."""
-        return Failure(address, str(self), self.damaged, self.unreachable)
+        passing = self.unreachable or isinstance(self, Passing)
+        return Failure(address, str(self), self.damaged, self.unreachable, passing)
 
 
 class Passing(Failed):
