@@ -87,7 +87,7 @@ def look(task: luigi.Task) -> Found:
 def main() -> None:
     """Look at the command in the arguments; write what is found to the file named first.
 
-    Exits with 2 where the command cannot be built.
+    Exits with 2 where the command cannot be built; then that file says why, or the output does.
     """
     path, *command = sys.argv[1:]
     # As if these were the arguments of `luigi`: settings depend on them.
@@ -95,10 +95,16 @@ def main() -> None:
     try:
         with given_task(command) as task:
             found = look(task)
+        code = 0
     except (LookupError, ValueError, luigi.parameter.ParameterException) as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(USAGE)
+        found, code = Found("", error=str(error)), USAGE
+    except SystemExit as end:
+        # The parser has said what is wrong, or says it so.
+        if not isinstance(end.code, str):
+            raise
+        found, code = Found("", error=end.code), USAGE
     Path(path).write_text(json.dumps(asdict(found)), encoding="utf-8")
+    sys.exit(code)
 
 
 def read_found(path: Path) -> Found:

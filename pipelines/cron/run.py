@@ -104,8 +104,12 @@ class _Run:
         if self._children.stopped:
             return before or Found("luigi", error="stopped before it began")
         if code == USAGE and before is None:
-            log = self._log.baseFilename
-            raise ValueError(f"{shlex.join(self._command)} is no luigi command; see {log}")
+            said = read_found(found).error if found.exists() else ""
+            raise ValueError(
+                said
+                or f"no command for luigi, as {self._log.baseFilename} says: "
+                f"{shlex.join(self._command)}"
+            )
         if code:
             reason = f"the look at what lacks ended with {code}; see {self._log.baseFilename}"
             return Found(before.family if before else "luigi", error=reason)
