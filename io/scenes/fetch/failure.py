@@ -16,7 +16,7 @@ class Failure:
     """An address that gave no file, without credentials, and why.
 
     `damaged` tells that there is a file of other bytes than those expected; `unreachable` that
-    nothing answered; `passing` that it may be had another time.
+    nothing answered; `passing` that it may be had another time, by the same command.
     """
 
     address: str
@@ -44,15 +44,21 @@ class FetchError(OSError):
 class Failed(Exception):
     """One address has failed for good; becomes a `Failure`."""
 
-    def __init__(self, reason: str, *, damaged: bool = False, unreachable: bool = False) -> None:
-        """Say why."""
+    def __init__(
+        self,
+        reason: str,
+        *,
+        damaged: bool = False,
+        unreachable: bool = False,
+        passing: bool = False,
+    ) -> None:
+        """Say why; credentials and services that are away are `passing`, too."""
         super().__init__(reason)
-        self.damaged, self.unreachable = damaged, unreachable
+        self.damaged, self.unreachable, self.passing = damaged, unreachable, passing or unreachable
 
     def at(self, address: str) -> Failure:
         """Return the failure of an address, which is shown as it is."""
-        passing = self.unreachable or isinstance(self, Passing)
-        return Failure(address, str(self), self.damaged, self.unreachable, passing)
+        return Failure(address, str(self), self.damaged, self.unreachable, self.passing)
 
 
 class Passing(Failed):
@@ -62,5 +68,5 @@ class Passing(Failed):
         self, reason: str, *, wait: float | None = None, unreachable: bool = False
     ) -> None:
         """Say why, and how long to wait."""
-        super().__init__(reason, unreachable=unreachable)
+        super().__init__(reason, unreachable=unreachable, passing=True)
         self.wait = wait

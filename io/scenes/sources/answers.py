@@ -61,7 +61,7 @@ def refuse(
     what: str, address: str, reason: str, remedy: str = LATER, cause: Exception | None = None
 ) -> NoReturn:
     """Raise the `FetchError` for an answer that is not what it should be."""
-    passing = isinstance(cause, Failed) and cause.at(address).passing
+    passing = isinstance(cause, Failed) and cause.passing
     raise FetchError(what, [Failure(shown(address), reason, passing=passing)], remedy) from cause
 
 
