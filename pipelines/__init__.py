@@ -18,6 +18,7 @@ from pipelines.masks import CloudMaskL8, CloudMaskPV, CloudMaskS2
 from pipelines.pairs import PseudoSimultaneousPairs
 from pipelines.picture import PictureDA, PicturePV
 from pipelines.register_weights import RegisterWeights
+from pipelines.reprocess import DailyMasks, Reprocess
 from pipelines.settings import fill_in
 from pipelines.simulate import SimulateScenes
 from pipelines.train_baseline import TrainPixelBaseline
@@ -33,6 +34,7 @@ __all__ = [
     "CloudPatches",
     "CompareDetectors",
     "ConvertPV",
+    "DailyMasks",
     "Demo",
     "EvaluateCloudMask",
     "EvaluateCloudMasks",
@@ -47,6 +49,7 @@ __all__ = [
     "PseudoSimultaneousPairs",
     "RegisterWeights",
     "Report",
+    "Reprocess",
     "SearchScenes",
     "SimulateScenes",
     "TrainAllCycleGAN",

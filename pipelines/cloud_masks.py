@@ -106,31 +106,32 @@ def task_of(path: Path, resolution: int = 30, **more: Any) -> CloudMask:
     return family(**given)
 
 
-def list_scenes(given: str) -> list[Path]:
+def list_scenes(given: str, option: str = "--scenes", *, some: bool = True) -> list[Path]:
     """Return the scenes that a file lists, that a pattern matches, or the one scene given.
 
     A scene is given by its path or its product id. Lines of a file that are empty or begin with `#`
     are left out; relative paths are meant from the current folder. Of what a pattern matches, only
-    what is named like a scene counts. Raises `FileNotFoundError` and `ValueError` saying what was
-    expected.
+    what is named like a scene counts. `option` is the parameter that messages name; with `some`
+    off, a list or a pattern may have none. Raises `FileNotFoundError` and `ValueError` saying what
+    was expected.
     """
     path = Path(located(given))
     if sensor(path) and not _is_pattern(given):
         return [path]
     if path.is_file() and path.suffix.lower() in _LISTS:
-        return _listed(path)
+        return _listed(path, some)
     # Path.glob wants a relative pattern.
     matches = glob.glob(given, recursive=True)  # noqa: PTH207
     found = sorted(each for each in map(Path, matches) if sensor(each))
-    if not found:
+    if not found and (some or not _is_pattern(given)):
         raise FileNotFoundError(
-            f"--scenes {given}: neither a file that lists scenes nor a pattern that matches any; "
+            f"{option} {given}: neither a file that lists scenes nor a pattern that matches any; "
             "put a pattern in quotes, and name scenes as their distributors do"
         )
     return found
 
 
-def _listed(path: Path) -> list[Path]:
+def _listed(path: Path, some: bool) -> list[Path]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -138,7 +139,7 @@ def _listed(path: Path) -> list[Path]:
     named = [line.strip() for line in lines]
     listed = (located(line) for line in named if line and not line.startswith("#"))
     found = list(dict.fromkeys(map(Path, listed)))
-    if not found:
+    if not found and some:
         raise ValueError(f"{path} lists no scene: expected the path of a scene on each line")
     return found
 

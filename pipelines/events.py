@@ -3,8 +3,10 @@
 Usage: `register()` once, when `pipelines` is imported; `[skysieve] events` names the file
 
 Each line of the file is one JSON object with the keys `time` (RFC 3339), `event` ("start",
-"success", "failure", "broken", "processing_time", "present"), `task`, `task_id`, `parameters`,
-`host`, `pid`; further `seconds`, `error` and `message` where they apply.
+"success", "failure", "broken", "died", "processing_time", "present"), `task`, `task_id`,
+`parameters`, `host`, `pid`; further `seconds`, `error` (the exception's class), `message`, `errno`
+and `passing` (true: it may work another time, as the network or the service was at fault) where
+they apply. "died" is a task whose process ended, or was ended for lack of time, without a word.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ import luigi
 from pipelines.progress import title
 from pipelines.settings import skysieve
 
-__all__ = ["failure_line", "register"]
+__all__ = ["CRON_EVENTS", "failure_line", "register"]
+
+# Names a second file for the same lines: that in which `skysieve cron` looks for reasons.
+CRON_EVENTS = "SKYSIEVE_CRON_EVENTS"
 
 
 def register() -> None:
@@ -35,6 +40,8 @@ def register() -> None:
         (luigi.Event.SUCCESS, _success),
         (luigi.Event.FAILURE, _failure),
         (luigi.Event.BROKEN_TASK, _broken),
+        (luigi.Event.PROCESS_FAILURE, _died),
+        (luigi.Event.TIMEOUT, _died),
         (luigi.Event.PROCESSING_TIME, _processing_time),
         (luigi.Event.DEPENDENCY_PRESENT, _present),
     ):
@@ -67,19 +74,32 @@ def _present(task: luigi.Task) -> None:
 
 
 def _failure(task: luigi.Task, error: BaseException) -> None:
-    _append(task, "failure", error=type(error).__name__, message=_message(error))
+    _append(task, "failure", **_said(error))
     _tell(failure_line(task, error))
 
 
 def _broken(task: luigi.Task, error: BaseException) -> None:
-    _append(task, "broken", error=type(error).__name__, message=_message(error))
+    _append(task, "broken", **_said(error))
     _tell(failure_line(task, error))
+
+
+def _died(task: luigi.Task, message: str) -> None:
+    """Note what Luigi says of a task's process; it names the task by its id."""
+    said = message.replace(f"Task {task.task_id}", "its process")
+    _append(task, "died", message=said)
+    _tell(f"{title(task)}: {said}")
+
+
+def _said(error: BaseException) -> dict[str, Any]:
+    known = {"errno": getattr(error, "errno", None), "passing": getattr(error, "passing", None)}
+    said = {key: value for key, value in known.items() if isinstance(value, int)}
+    return {"error": type(error).__name__, "message": _message(error), **said}
 
 
 def _append(task: luigi.Task, event: str, **more: Any) -> None:
     """Append one line; whole lines, as `O_APPEND` writes of one call do not mix."""
-    name = str(skysieve().events)
-    if not name:
+    names = {str(skysieve().events), os.environ.get(CRON_EVENTS, "")} - {""}
+    if not names:
         return
     entry = {
         "time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
@@ -91,11 +111,15 @@ def _append(task: luigi.Task, event: str, **more: Any) -> None:
         "pid": os.getpid(),
         **more,
     }
-    path = Path(name)
+    for name in names:
+        _append_line(Path(name), json.dumps(entry) + "\n")
+
+
+def _append_line(path: Path, line: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        os.write(descriptor, (json.dumps(entry) + "\n").encode())
+        os.write(descriptor, line.encode())
     finally:
         os.close(descriptor)
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import luigi
-from luigi.cmdline_parser import CmdlineParser
 from luigi.task_register import Register
 
+from pipelines.command_line import given_task
+from pipelines.cron.commands import add_commands
 from pipelines.product import ProductTarget, software
 from pipelines.product.debris import Debris, debris
 from pipelines.product.files import file_path
@@ -51,7 +52,10 @@ class Verdict:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0 all is fresh, 1 something is stale, 2 an error."""
+    """Run the command; return its exit code: 0 all is fresh, 1 something is stale, 2 an error.
+
+    `cron` has codes of its own.
+    """
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
@@ -190,14 +194,8 @@ def _from_record(record: Record) -> Any:
 
 def _from_command(command: Sequence[str]) -> Any:
     """Build the task of a `luigi` command line."""
-    arguments = list(command)
-    if "--module" not in arguments:
-        arguments = ["--module", "pipelines", *arguments]
-    try:
-        with CmdlineParser.global_instance(arguments) as parser:
-            return parser.get_task_obj()
-    except (ImportError, luigi.task_register.TaskClassException) as error:
-        raise LookupError(f"there is no task {' '.join(command)}: {error}") from error
+    with given_task(command) as task:
+        return task
 
 
 @contextmanager
@@ -265,6 +263,8 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folder")
     clean.add_argument("--yes", action="store_true", help="do it; otherwise it is only shown")
     clean.set_defaults(run=_clean)
+
+    add_commands(commands)
     return parser
 
 

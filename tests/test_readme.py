@@ -109,6 +109,7 @@ def environment(folder):
         "PYTHONPATH": str(SMALL),
         "SMALL_WEIGHTS": str(folder / "weights"),
         "SKYSIEVE_CHECKPOINT_CACHE": str(folder / "cache"),
+        "SKYSIEVE_STATE": str(folder / "state"),
     }
 
 

@@ -51,7 +51,8 @@ def bring(
             files = _chosen(product, name, parts, notes, every=every)
             return _fetched(source, files, name, notes, progress, every=every)
         except (FetchError, ValueError) as error:
-            failures.append(Failure(source.name, _reason(error)))
+            passing = isinstance(error, FetchError) and error.passing
+            failures.append(Failure(source.name, _reason(error), passing=passing))
             remedies.append(source.remedy)
     if notes.place.is_dir() and not any(notes.place.iterdir()):
         notes.place.rmdir()

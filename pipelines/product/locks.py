@@ -42,13 +42,17 @@ def hold(path: Path, *, create: bool = False) -> Iterator[bool]:
 
 
 @contextmanager
-def exclusive(path: Path, *, wait: bool = True) -> Iterator[bool]:
+def exclusive(path: Path, *, wait: bool = True, inherited: bool = False) -> Iterator[bool]:
     """Hold the lock named `path`, a file that exists only while somebody holds or wants it.
+
+    With `inherited`, programs that are started with open descriptors (`close_fds=False`) hold it,
+    too, and go on with it where this process is killed.
 
     Yields True where the lock is held, False where the file system knows no locks. Raises `Busy`
     where another process holds it and `wait` is off, and `OSError` where no file can be made.
     """
     descriptor, locked = _acquire(path, wait)
+    os.set_inheritable(descriptor, inherited)
     try:
         yield locked
     finally:

@@ -29,6 +29,7 @@ from pipelines import (
 from pipelines.acquire.notes import read_notes
 from pipelines.acquire.sources import source_settings
 from pipelines.product.record import read_record
+from scenes.fetch.failure import FetchError
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "aVerySecretToken123"
@@ -49,6 +50,13 @@ def said(task, build, caplog):
     caplog.clear()
     assert not build(task)
     return caplog.text
+
+
+def passing(task):
+    """Tell whether the task fails with an error that says it may work another time."""
+    with pytest.raises(FetchError) as caught:
+        task.run()
+    return caught.value.passing
 
 
 class TestLandsat:
@@ -152,6 +160,7 @@ class TestLandsat:
         text = said(task, build, caplog)
         assert "mine" in text and "HTTP 404" in text and "put the product at" in text
         assert not list(task.product.glob("*"))
+        assert not passing(task)
 
     def test_a_login_page(self, server, settings, landsat, build, caplog):
         def page(handler):
@@ -161,11 +170,20 @@ class TestLandsat:
         task = FetchLandsat(product_id=landsat.id, bands="B4")
         assert "web page" in said(task, build, caplog)
         assert not task.complete() and not list(task.product.glob("[!.]*"))
+        assert passing(task)
 
     def test_without_a_network(self, settings, landsat, build, caplog):
         settings(source__mine={"pattern": "http://127.0.0.1:9/{id}/{file}"})
         task = FetchLandsat(product_id=landsat.id, bands="B4")
         assert "no connection" in said(task, build, caplog)
+        assert passing(task)
+
+    def test_a_refused_login_may_be_right_another_time(self, server, settings, landsat):
+        server.answers = {
+            f"{landsat.id}_{end}": [lambda handler: handler.say(401, b"")] * 9
+            for end in ("B4.TIF", "MTL.txt")
+        }
+        assert passing(FetchLandsat(product_id=landsat.id, bands="B4"))
 
     def test_the_next_source_has_it(self, server, settings, landsat, build):
         settings(

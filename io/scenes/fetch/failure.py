@@ -16,13 +16,14 @@ class Failure:
     """An address that gave no file, without credentials, and why.
 
     `damaged` tells that there is a file of other bytes than those expected; `unreachable` that
-    nothing answered.
+    nothing answered; `passing` that it may be had another time, by the same command.
     """
 
     address: str
     reason: str
     damaged: bool = False
     unreachable: bool = False
+    passing: bool = False
 
 
 class FetchError(OSError):
@@ -39,18 +40,30 @@ class FetchError(OSError):
         """Return what another process makes the same error of."""
         return type(self), self._given
 
+    @property
+    def passing(self) -> bool:
+        """Whether an address may have the file another time, such as when the network is back."""
+        return any(failure.passing for failure in self.failures)
+
 
 class Failed(Exception):
     """One address has failed for good; becomes a `Failure`."""
 
-    def __init__(self, reason: str, *, damaged: bool = False, unreachable: bool = False) -> None:
-        """Say why."""
+    def __init__(
+        self,
+        reason: str,
+        *,
+        damaged: bool = False,
+        unreachable: bool = False,
+        passing: bool = False,
+    ) -> None:
+        """Say why; credentials and services that are away are `passing`, too."""
         super().__init__(reason)
-        self.damaged, self.unreachable = damaged, unreachable
+        self.damaged, self.unreachable, self.passing = damaged, unreachable, passing or unreachable
 
     def at(self, address: str) -> Failure:
         """Return the failure of an address, which is shown as it is."""
-        return Failure(address, str(self), self.damaged, self.unreachable)
+        return Failure(address, str(self), self.damaged, self.unreachable, self.passing)
 
 
 class Passing(Failed):
@@ -60,5 +73,5 @@ class Passing(Failed):
         self, reason: str, *, wait: float | None = None, unreachable: bool = False
     ) -> None:
         """Say why, and how long to wait."""
-        super().__init__(reason, unreachable=unreachable)
+        super().__init__(reason, unreachable=unreachable, passing=True)
         self.wait = wait

@@ -158,4 +158,4 @@ def _refusal(answer: requests.Response, error: str) -> Failed:
     said = f"HTTP {code} {answer.reason or ''}".strip() + why
     if code in (408, 429) or code >= 500:
         return Passing(said)
-    return _Refused(said) if code in (400, 401, 403) else Failed(said)
+    return _Refused(said, passing=True) if code in (400, 401, 403) else Failed(said)

@@ -123,7 +123,8 @@ class Transfer:
         if kind in _PAGES and not self.part.wanted.page:
             raise Failed(
                 "the server sent a web page in place of the file, usually a login page: check the "
-                "credentials of the source"
+                "credentials of the source",
+                passing=True,
             )
         packed = answer.headers.get("Content-Encoding", "identity")
         if packed != "identity" and self.part.wanted.checksum is None:

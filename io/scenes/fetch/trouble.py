@@ -55,12 +55,12 @@ def refused(answer: requests.Response, patience: Patience) -> Failed:
     code = answer.status_code
     said = f"HTTP {code} {answer.reason or ''}".strip()
     if code in (401, 403):
-        return Failed(f"{said}: credentials are missing, or were refused")
+        return Failed(f"{said}: credentials are missing, or were refused", passing=True)
     if code not in (408, 429) and not 500 <= code < 600:
         return Failed(said)
     wait = _seconds(answer.headers.get("Retry-After", ""))
     if wait is not None and wait > patience.longest_wait:
-        return Failed(f"{said}, to be tried again in {wait:.0f} s")
+        return Failed(f"{said}, to be tried again in {wait:.0f} s", passing=True)
     return Passing(said, wait=wait)
 
 

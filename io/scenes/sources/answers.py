@@ -61,7 +61,8 @@ def refuse(
     what: str, address: str, reason: str, remedy: str = LATER, cause: Exception | None = None
 ) -> NoReturn:
     """Raise the `FetchError` for an answer that is not what it should be."""
-    raise FetchError(what, [Failure(shown(address), reason)], remedy) from cause
+    passing = isinstance(cause, Failed) and cause.passing
+    raise FetchError(what, [Failure(shown(address), reason, passing=passing)], remedy) from cause
 
 
 class _Request:

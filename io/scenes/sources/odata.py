@@ -69,7 +69,7 @@ class ODataSource:
         if not online:
             reason = "the product is offline, in the service's archive"
             remedy = "Order it there; it is tried again later"
-            raise ProductOffline(what, [Failure(shown(address), reason)], remedy)
+            raise ProductOffline(what, [Failure(shown(address), reason, passing=True)], remedy)
         newest = max(online, key=lambda each: str(each.get("PublicationDate") or ""))
         return RemoteProduct(bare, self.name, (self._zip(newest, bare, what, address),))
 

@@ -1,0 +1,1 @@
+"""`skysieve cron`: a `luigi` command that is repeated until all is complete."""
