@@ -18,7 +18,7 @@ from pipelines.masks import CloudMaskL8, CloudMaskPV, CloudMaskS2
 from pipelines.pairs import PseudoSimultaneousPairs
 from pipelines.picture import PictureDA, PicturePV
 from pipelines.register_weights import RegisterWeights
-from pipelines.settings import fill_in
+from pipelines.settings import fill_in, share_cores
 from pipelines.simulate import SimulateScenes
 from pipelines.train_baseline import TrainPixelBaseline
 from pipelines.train_cyclegan import TrainAllCycleGAN, TrainCycleGAN
@@ -56,4 +56,5 @@ __all__ = [
 ]
 
 fill_in()
+share_cores()
 register()
