@@ -68,7 +68,7 @@ def write_metrics(path: Path, events: Iterable[Mapping[str, Any]]) -> None:
     write_to_textfile(str(path), registry)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Collector:
     """Hands the totals to `prometheus_client`."""
 
