@@ -48,3 +48,19 @@ def _success(task: luigi.Task) -> None:
 def _end() -> None:
     if os.getpid() == _OWNER:
         _say("parent", _OWNER, *(name in sys.modules for name in ("tensorflow", "keras")))
+
+
+class TwoTrainings(luigi.WrapperTask):
+    """Two networks of one data set."""
+
+    dataset: str = luigi.Parameter()
+    folder: str = luigi.Parameter()
+
+    def requires(self) -> list[luigi.Task]:
+        return [
+            TrainCloudDetection(  # noqa: F405
+                dataset=self.dataset, folder=self.folder, name=name, width=2, batch_size=4,
+                steps_per_epoch=1, epochs=1,
+            )
+            for name in ("one", "two")
+        ]  # fmt: skip
