@@ -19,7 +19,7 @@ from pipelines.pairs import PseudoSimultaneousPairs
 from pipelines.picture import PictureDA, PicturePV
 from pipelines.register_weights import RegisterWeights
 from pipelines.reprocess import DailyMasks, Reprocess
-from pipelines.settings import fill_in
+from pipelines.settings import fill_in, share_cores
 from pipelines.simulate import SimulateScenes
 from pipelines.train_baseline import TrainPixelBaseline
 from pipelines.train_cyclegan import TrainAllCycleGAN, TrainCycleGAN
@@ -59,4 +59,5 @@ __all__ = [
 ]
 
 fill_in()
+share_cores()
 register()

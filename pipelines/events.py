@@ -2,11 +2,22 @@
 
 Usage: `register()` once, when `pipelines` is imported; `[skysieve] events` names the file
 
-Each line of the file is one JSON object with the keys `time` (RFC 3339), `event` ("start",
-"success", "failure", "broken", "died", "processing_time", "present"), `task`, `task_id`,
-`parameters`, `host`, `pid`; further `seconds`, `error` (the exception's class), `message`, `errno`
-and `passing` (true: it may work another time, as the network or the service was at fault) where
-they apply. "died" is a task whose process ended, or was ended for lack of time, without a word.
+Each line of the file is one JSON object with the keys `time` (RFC 3339), `event`, `task` (its
+family), `task_id`, `parameters`, `product` (null for a task without one), `host`, `pid`. The events
+are "start", "processing_time", and these, which say how it came out:
+
+    event            outcome    further keys
+    success          success    fingerprint, of the record that was published (products only)
+    present          present    it was there already
+    failure          failure    error (the exception's class), message, perhaps errno and passing
+    broken           failure    the same: it could not be looked at or scheduled
+    process_failure  failure    message: its process was killed; said by the worker
+    timeout          failure    message: the worker ended it
+
+With the end of a task that was started come `seconds`, `cpu_seconds`, `peak_memory` (bytes) and
+`peak_memory_of`: "task" for a process of its own, "worker" for one that may have run others before.
+`passing` is true where it may work another time, as the network or a service was at fault. Secrets
+are taken out of all texts (`pipelines.redaction`).
 """
 
 from __future__ import annotations
@@ -18,14 +29,18 @@ import os
 import platform
 import sys
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 import luigi
 
+from pipelines.product.freshness import is_product, readable_record
 from pipelines.progress import title
+from pipelines.redaction import redacted
 from pipelines.settings import skysieve
+from pipelines.usage import Moment
 
 __all__ = ["CRON_EVENTS", "failure_line", "register"]
 
@@ -40,8 +55,8 @@ def register() -> None:
         (luigi.Event.SUCCESS, _success),
         (luigi.Event.FAILURE, _failure),
         (luigi.Event.BROKEN_TASK, _broken),
-        (luigi.Event.PROCESS_FAILURE, _died),
-        (luigi.Event.TIMEOUT, _died),
+        (luigi.Event.PROCESS_FAILURE, _process_failure),
+        (luigi.Event.TIMEOUT, _timeout),
         (luigi.Event.PROCESSING_TIME, _processing_time),
         (luigi.Event.DEPENDENCY_PRESENT, _present),
     ):
@@ -57,12 +72,17 @@ def _message(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+# Where the tasks that run in this process began, by their ids.
+_begun: dict[str, Moment] = {}
+
+
 def _start(task: luigi.Task) -> None:
+    _begun[task.task_id] = Moment.now()
     _append(task, "start")
 
 
 def _success(task: luigi.Task) -> None:
-    _append(task, "success")
+    _append(task, "success", outcome="success", **_used(task), **_published(task))
 
 
 def _processing_time(task: luigi.Task, seconds: float) -> None:
@@ -70,35 +90,70 @@ def _processing_time(task: luigi.Task, seconds: float) -> None:
 
 
 def _present(task: luigi.Task) -> None:
-    _append(task, "present")
+    _append(task, "present", outcome="present")
 
 
 def _failure(task: luigi.Task, error: BaseException) -> None:
-    _append(task, "failure", **_said(error))
-    _tell(failure_line(task, error))
+    _failed(task, "failure", error, **_used(task))
 
 
 def _broken(task: luigi.Task, error: BaseException) -> None:
-    _append(task, "broken", **_said(error))
+    _failed(task, "broken", error)
+
+
+def _failed(task: luigi.Task, event: str, error: BaseException, **more: Any) -> None:
+    known = {"errno": getattr(error, "errno", None), "passing": getattr(error, "passing", None)}
+    more |= {key: value for key, value in known.items() if isinstance(value, int)}
+    more |= {"error": type(error).__name__, "message": _message(error)}
+    _append(task, event, outcome="failure", **more)
     _tell(failure_line(task, error))
 
 
-def _died(task: luigi.Task, message: str) -> None:
-    """Note what Luigi says of a task's process; it names the task by its id."""
+def _process_failure(task: luigi.Task, message: str) -> None:
+    _ended(task, "process_failure", message)
+
+
+def _timeout(task: luigi.Task, message: str) -> None:
+    _ended(task, "timeout", message)
+
+
+def _ended(task: luigi.Task, event: str, message: str) -> None:
+    """Say what the worker says of a task whose own process could not say it."""
     said = message.replace(f"Task {task.task_id}", "its process")
-    _append(task, "died", message=said)
+    _append(task, event, outcome="failure", message=said)
     _tell(f"{title(task)}: {said}")
 
 
-def _said(error: BaseException) -> dict[str, Any]:
-    known = {"errno": getattr(error, "errno", None), "passing": getattr(error, "passing", None)}
-    said = {key: value for key, value in known.items() if isinstance(value, int)}
-    return {"error": type(error).__name__, "message": _message(error), **said}
+def _used(task: luigi.Task) -> dict[str, Any]:
+    begun = _begun.pop(task.task_id, None)
+    return begun.used() if begun else {}
+
+
+def _published(task: luigi.Task) -> dict[str, Any]:
+    """Return the fingerprint of the product, as its record has it."""
+    product = _product(task)
+    if not is_product(task) or product is None or not _files():
+        return {}
+    record = readable_record(Path(product))
+    return {"fingerprint": record.fingerprint if record else None}
+
+
+def _product(task: Any) -> str | None:
+    """Return where the product is, from any folder; None for a task without one."""
+    try:
+        return str(Path(task.product).absolute())
+    except Exception:
+        # Said of tasks that make no product, and of those whose parameters give no output.
+        return None
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: redacted(text) if isinstance(text, str) else text for key, text in values.items()}
 
 
 def _append(task: luigi.Task, event: str, **more: Any) -> None:
     """Append one line; whole lines, as `O_APPEND` writes of one call do not mix."""
-    names = {str(skysieve().events), os.environ.get(CRON_EVENTS, "")} - {""}
+    names = _files()
     if not names:
         return
     entry = {
@@ -106,13 +161,20 @@ def _append(task: luigi.Task, event: str, **more: Any) -> None:
         "event": event,
         "task": task.task_family,
         "task_id": task.task_id,
-        "parameters": task.to_str_params(only_public=True),
+        "parameters": _texts(task.to_str_params(only_public=True)),
+        "product": _product(task),
         "host": platform.node(),
         "pid": os.getpid(),
-        **more,
+        **_texts(more),
     }
     for name in names:
         _append_line(Path(name), json.dumps(entry) + "\n")
+
+
+def _files() -> set[str]:
+    """Return the files that events are appended to."""
+    own = str(skysieve().events).replace("{host}", platform.node())
+    return {own, os.environ.get(CRON_EVENTS, "")} - {""}
 
 
 def _append_line(path: Path, line: str) -> None:

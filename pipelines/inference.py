@@ -136,6 +136,10 @@ class InferenceTask(ProductTask):
         description="where the networks run; auto is the processor",
     )
 
+    def process_resources(self) -> dict[str, int]:
+        """Return what the scheduler counts: a GPU, where this task is told to run on one."""
+        return {"gpu": 1} if self.device == "gpu" else {}
+
     def weights_used(self) -> Mapping[str, Weights]:
         """Return the weights by the names that they have among requirements and inputs."""
         raise NotImplementedError(f"{self.task_family}.weights_used() names the networks")

@@ -1,6 +1,7 @@
 """The command `skysieve`, for operators; products are made by `luigi` only.
 
-Usage: `skysieve status out/`, `skysieve why out/scene_333M.HDF5`, `skysieve clean out/ --yes`
+Usage: `skysieve status out/`, `skysieve why out/scene_333M.HDF5`, `skysieve clean out/ --yes`,
+`skysieve metrics events.jsonl --out skysieve.prom`
 """
 
 from __future__ import annotations
@@ -12,21 +13,32 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import luigi
 from luigi.task_register import Register
 
+from pipelines.acquire.leftovers import Leftover, leftovers
 from pipelines.command_line import given_task
 from pipelines.cron.commands import add_commands
+from pipelines.event_log import Run, last_runs, read_events
+from pipelines.metrics import write_metrics
 from pipelines.product import ProductTarget, software
 from pipelines.product.debris import Debris, debris
 from pipelines.product.files import file_path
 from pipelines.product.freshness import Examination
 from pipelines.product.inputs import InputChanged
 from pipelines.product.owner import owners
-from pipelines.product.record import BrokenRecord, Record, read_record, record_path
+from pipelines.product.record import (
+    BrokenRecord,
+    Record,
+    read_record,
+    readable_record,
+    record_path,
+)
+from pipelines.product.unreferenced import unreferenced
 
 __all__ = ["Verdict", "examine", "main"]
 
@@ -118,17 +130,38 @@ def orphans_in(path: Path) -> Iterator[Path]:
         yield record_path(product)
 
 
-def debris_in(path: Path) -> Iterator[Debris]:
-    """Yield what killed makers left at or below `path`."""
+def debris_in(path: Path) -> Iterator[Debris | Leftover]:
+    """Yield what killed makers and killed fetches left at or below `path`."""
     for folder, folders, _ in os.walk(path):
-        for found in debris(Path(folder)):
+        left: list[Debris | Leftover] = [*debris(Path(folder)), *leftovers(Path(folder))]
+        for found in left:
             with suppress(ValueError):
                 folders.remove(found.path.name)
             if _is_dead(found):
                 yield found
 
 
-def _is_dead(found: Debris) -> bool:
+def runs_in(paths: Sequence[Path], events: Sequence[Path]) -> Iterator[Run]:
+    """Yield what is running or has failed of what makes products at or below `paths`.
+
+    Tasks without a product are among them. Left out is a failure whose product was published since.
+    Raises `OSError` where a file of events cannot be read.
+    """
+    roots = [path.absolute() for path in paths]
+    for run in last_runs(read_events(events)):
+        if run.state == "success":
+            continue
+        if run.product is not None:
+            if not any(run.product.is_relative_to(root) for root in roots):
+                continue
+            record = readable_record(run.product)
+            since = datetime.fromisoformat(record.created) if record else None
+            if run.state == "failure" and since and since > run.time:
+                continue
+        yield run
+
+
+def _is_dead(found: Debris | Leftover) -> bool:
     try:
         return found.is_dead()
     except OSError:
@@ -147,7 +180,24 @@ def _status(options: argparse.Namespace) -> int:
                 _say(f"{'':10}    {reason}")
         for found in debris_in(path):
             _say(f"{'debris':10}  {found.path}")
+    for run in runs_in(options.paths, options.events):
+        code = max(code, STALE if run.state == "failure" else FRESH)
+        _say(f"{'failed' if run.state == 'failure' else 'running':10}  {run.title}")
+        _say(f"{'':10}    {_told(run)}")
     return code
+
+
+def _told(run: Run) -> str:
+    when = run.time.astimezone().isoformat(" ", "seconds")
+    if run.state == "failure":
+        return f"{run.task}, {when} on {run.host}: {run.message}"
+    unsure = "" if run.sure else ", not known whether it still lives"
+    return f"{run.task}, since {when} on {run.host}, process {run.pid}{unsure}"
+
+
+def _metrics(options: argparse.Namespace) -> int:
+    write_metrics(options.out, read_events(options.events))
+    return FRESH
 
 
 def _why(options: argparse.Namespace) -> int:
@@ -172,9 +222,25 @@ def _clean(options: argparse.Namespace) -> int:
             if options.yes:
                 orphan.unlink(missing_ok=True)
             _say(f"{'removed' if options.yes else 'would remove'}  {orphan} (its product is gone)")
+    if options.unreferenced:
+        _clean_unreferenced(options.paths, really=options.yes)
     if not options.yes:
         _say("Nothing was changed; repeat with --yes to do it.")
     return 0
+
+
+def _clean_unreferenced(paths: Sequence[Path], *, really: bool) -> None:
+    """Remove what nothing refers to; what was made from others first shows these the next time."""
+    products = dict.fromkeys(product for path in paths for product in products_in(path))
+    for found in unreferenced(products):
+        if not really:
+            said = "would remove"
+        else:
+            said = "removed" if found.remove() else "kept, as it has changed"
+        _say(
+            f"{said}  {found.product} ({found.size:,} bytes; all that it was made from is gone, "
+            "and nothing here was made from it)"
+        )
 
 
 def _from_record(record: Record) -> Any:
@@ -243,8 +309,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"skysieve {software()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    status = commands.add_parser("status", help="say which products are fresh, and which are not")
+    status = commands.add_parser(
+        "status",
+        help="say which products are fresh, and which are not (exit code 1 if any is stale or has "
+        "failed, 2 if any cannot be looked at)",
+    )
     status.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="product or folder")
+    status.add_argument(
+        "--events",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="file of events ([skysieve] events): say also what is running and what has failed; "
+        "may be given several times, as for several hosts",
+    )
     status.set_defaults(run=_status)
 
     why = commands.add_parser(
@@ -262,9 +341,21 @@ def _parser() -> argparse.ArgumentParser:
     clean = commands.add_parser("clean", help="remove what killed runs left behind")
     clean.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folder")
     clean.add_argument("--yes", action="store_true", help="do it; otherwise it is only shown")
+    clean.add_argument(
+        "--unreferenced",
+        action="store_true",
+        help="also products of whose inputs nothing is left, and from which nothing below PATH was "
+        "made: look at the list before you say --yes",
+    )
     clean.set_defaults(run=_clean)
 
     add_commands(commands)
+    metrics = commands.add_parser("metrics", help="count the events of tasks for Prometheus")
+    metrics.add_argument("events", nargs="+", type=Path, metavar="EVENTS", help="file of events")
+    metrics.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help="file to write, such as tasks.prom"
+    )
+    metrics.set_defaults(run=_metrics)
     return parser
 
 

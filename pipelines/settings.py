@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import luigi
 from luigi.configuration import get_config
 
-__all__ = ["fill_in", "skysieve"]
+__all__ = ["fill_in", "share_cores", "skysieve", "threads", "workers"]
 
 # Luigi exits 0 when a task fails unless these are set; the values are those of its documentation:
 # https://luigi.readthedocs.io/en/stable/configuration.html#retcode
@@ -42,7 +42,9 @@ class skysieve(luigi.Config):  # noqa: N801 - the name of the section
     """Settings shared by all tasks; none of them changes a product."""
 
     events: str = luigi.Parameter(
-        default="", description="file to which every event of a task is appended as a JSON line"
+        default="",
+        description="file to which every event of a task is appended as a JSON line; {host} in it "
+        "is the name of this machine",
     )
     progress: str = luigi.ChoiceParameter(
         default="auto",
@@ -50,15 +52,45 @@ class skysieve(luigi.Config):  # noqa: N801 - the name of the section
         description="how progress is shown; auto: a bar in a terminal with one worker, else lines",
     )
     threads: int = luigi.IntParameter(
-        default=0, description="threads that one task may use; 0: one per core it may run on"
+        default=0,
+        description="threads that one task may use; 0: the cores it may run on, divided by the "
+        "number of worker processes (--workers)",
     )
 
 
 def threads() -> int:
-    """Return the number of threads that one task may use, at least 1."""
+    """Return the number of threads that one task may use, at least 1.
+
+    Worker processes of one command share the cores: tasks that run at once do not fight for them.
+    """
     wanted = int(skysieve().threads)
-    if wanted > 0:
-        return wanted
+    return wanted if wanted > 0 else max(1, _cores() // max(1, workers()))
+
+
+def workers() -> int:
+    """Return how many tasks this command may run at once, 1 where no command line says it."""
+    from luigi.interface import core
+
+    return int(core().workers)
+
+
+def share_cores() -> None:
+    """See to it that each task that starts lets TensorFlow use `threads()` only.
+
+    TensorFlow reads its variables when it is first used, and cannot be told later; those that are
+    set already stay.
+    """
+    luigi.Task.event_handler(luigi.Event.START)(_limit_threads)
+
+
+def _limit_threads(task: luigi.Task) -> None:
+    if threads() < _cores():
+        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            os.environ.setdefault(name, str(threads()))
+
+
+def _cores() -> int:
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

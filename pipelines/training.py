@@ -47,7 +47,12 @@ class TrainingTask(LearningTask):
     Beside the product stands `<product>.training/`, with the state from which a run that was
     stopped goes on, also to more epochs, and the logs for TensorBoard. It is no product, and can be
     removed when neither is wanted any longer.
+
+    One training at a time, over all workers of a scheduler, as it fills a GPU, or the cores where
+    there is none; `[resources]` of the scheduler's configuration allows more (`gpu = 2`).
     """
+
+    resources = {"gpu": 1}
 
     epochs: int = luigi.IntParameter(default=25, description="passes through the data")
     batch_size: int = luigi.IntParameter(default=48, description="patches of a step")

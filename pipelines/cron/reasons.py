@@ -15,7 +15,7 @@ from typing import Any
 
 __all__ = ["Reason", "reason_among", "read_reasons"]
 
-_FAILURES = ("failure", "broken", "died")
+_FAILURES = ("failure", "broken", "process_failure", "timeout")
 # What is no scene's fault: the disk, the machine's limits, the network.
 _SURROUNDINGS = {
     errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
@@ -63,7 +63,7 @@ def reason_among(reasons: Mapping[str, Reason], tasks: Iterable[str]) -> Reason 
 def _is_passing(event: Mapping[str, Any]) -> bool:
     number = event.get("errno")
     place = event.get("error") == "OutputError" and number is not None
-    killed = event["event"] == "died" and _KILLED.search(event["message"])
+    killed = event["event"] == "process_failure" and _KILLED.search(event["message"])
     return bool(
         event.get("passing")
         or number in _SURROUNDINGS

@@ -1,0 +1,51 @@
+"""Secrets are taken out of what is written down about tasks.
+
+Usage: `redacted("https://me:word@host/a?sig=1")` is "https://host/a"
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from luigi.configuration import get_config
+
+__all__ = ["redacted"]
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+# Settings of a source that let somebody in, and the variables that stand for them (see
+# `pipelines.acquire.sources`).
+_SETTINGS = ("token", "username", "password", "totp")
+_VARIABLE = re.compile(r"(SKYSIEVE_.*_(TOKEN|USERNAME|PASSWORD|TOTP)|AWS_(SECRET|SESSION).*)")
+# Shorter ones would hide words that have nothing to do with them.
+_SHORTEST = 4
+_HIDDEN = "***"
+
+
+def redacted(text: str) -> str:
+    """Return `text` without secrets.
+
+    Addresses lose user, password, query and fragment; values of secret settings and of variables
+    become `***`.
+    """
+    if "://" in text:
+        from scenes.fetch.address import shown
+
+        text = _ADDRESS.sub(lambda found: shown(found[0]), text)
+    for secret in _secrets():
+        text = text.replace(secret, _HIDDEN)
+    return text
+
+
+def _secrets() -> list[str]:
+    """Return the values that are secret here, longest first: one may be part of another."""
+    config = get_config()
+    found = {
+        str(config.get(section, key))
+        for section in config.sections()
+        if section.startswith("source.")
+        for key in _SETTINGS
+        if config.has_option(section, key)
+    }
+    found |= {value for name, value in os.environ.items() if _VARIABLE.fullmatch(name)}
+    return sorted((each for each in found if len(each) >= _SHORTEST), key=len, reverse=True)
