@@ -360,6 +360,12 @@ class TestLog:
         assert "Line: 1 of 1 complete, 1 try" in text and "made3" in text
         assert all(path.stat().st_size < 1500 for path in (tmp_path / "logs").iterdir())
 
+    def test_events_go_to_the_file_of_the_settings_too(self, cron, tmp_path):
+        (tmp_path / "luigi.cfg").write_text("[skysieve]\nevents = mine.jsonl\n")
+        assert cron(*line(tmp_path / "made"))[0] == 0
+        told = [json.loads(each)["event"] for each in (tmp_path / "mine.jsonl").open()]
+        assert told == ["start", "processing_time", "success"]
+
     def test_what_a_child_says_is_kept_whatever_it_is(self, tmp_path):
         log = Log(tmp_path / "log", 1 << 20, 1)
         with Children(log) as children:

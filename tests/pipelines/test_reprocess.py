@@ -42,7 +42,7 @@ def inbox(tmp_path):
         (root / folder).mkdir(parents=True)
     for file in (
         f"a/b/{LANDSAT}/{LANDSAT}_B4.TIF",
-        f"tars/{LANDSAT}.tar",
+        f"a/{LANDSAT}.tar",
         "tars/LC09_L1TP_195025_20220707_20220707_02_T1.tar.gz",
         "LC08_a_file_without_a_suffix",
         f"pv/deep/{PROBAV}",
@@ -81,8 +81,8 @@ class TestFinding:
         assert found.unknown == 2
 
     def test_the_archive_where_there_is_no_folder(self, inbox):
-        shutil.rmtree(inbox / "a")
-        assert inbox / "tars" / f"{LANDSAT}.tar" in look_into(str(inbox)).scenes
+        shutil.rmtree(inbox / "a/b")
+        assert inbox / "a" / f"{LANDSAT}.tar" in look_into(str(inbox)).scenes
 
     def test_links_are_followed_once(self, inbox, tmp_path):
         (inbox / "round").symlink_to(inbox)
