@@ -29,7 +29,6 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -147,10 +146,6 @@ def _product(task: Any) -> str | None:
         return None
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: redacted(text) if isinstance(text, str) else text for key, text in values.items()}
-
-
 def _append(task: luigi.Task, event: str, **more: Any) -> None:
     """Append one line; whole lines, as `O_APPEND` writes of one call do not mix."""
     names = _files()
@@ -161,11 +156,11 @@ def _append(task: luigi.Task, event: str, **more: Any) -> None:
         "event": event,
         "task": task.task_family,
         "task_id": task.task_id,
-        "parameters": _texts(task.to_str_params(only_public=True)),
+        "parameters": redacted(task.to_str_params(only_public=True)),
         "product": _product(task),
         "host": platform.node(),
         "pid": os.getpid(),
-        **_texts(more),
+        **redacted(more),
     }
     for name in names:
         _append_line(Path(name), json.dumps(entry) + "\n")

@@ -1,12 +1,14 @@
 """Secrets are taken out of what is written down about tasks.
 
-Usage: `redacted("https://me:word@host/a?sig=1")` is "https://host/a"
+Usage: `redacted({"message": "https://me:word@host/a?sig=1"})` is {"message": "https://host/a"}
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from luigi.configuration import get_config
 
@@ -15,24 +17,32 @@ __all__ = ["redacted"]
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 # Settings of a source that let somebody in, and the variables that stand for them (see
 # `pipelines.acquire.sources`).
-_SETTINGS = ("token", "username", "password", "totp")
-_VARIABLE = re.compile(r"(SKYSIEVE_.*_(TOKEN|USERNAME|PASSWORD|TOTP)|AWS_(SECRET|SESSION).*)")
+_SETTINGS = ("token", "password", "totp")
+_VARIABLE = re.compile(r"(SKYSIEVE_.*_(TOKEN|PASSWORD|TOTP)|AWS_(SECRET|SESSION).*)")
 # Shorter ones would hide words that have nothing to do with them.
 _SHORTEST = 4
 _HIDDEN = "***"
 
 
-def redacted(text: str) -> str:
-    """Return `text` without secrets.
+def redacted(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` with texts that hold no secrets.
 
     Addresses lose user, password, query and fragment; values of secret settings and of variables
     become `***`.
     """
+    secrets = _secrets()
+    return {
+        key: _redacted(text, secrets) if isinstance(text, str) else text
+        for key, text in values.items()
+    }
+
+
+def _redacted(text: str, secrets: Sequence[str]) -> str:
     if "://" in text:
         from scenes.fetch.address import shown
 
         text = _ADDRESS.sub(lambda found: shown(found[0]), text)
-    for secret in _secrets():
+    for secret in secrets:
         text = text.replace(secret, _HIDDEN)
     return text
 
