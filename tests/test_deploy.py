@@ -56,7 +56,7 @@ def cluster(tmp_path_factory):
         settings(
             "luigid.cfg",
             ("/var/lib/skysieve-luigid", place),
-            ("retry_delay = 60", "retry_delay = 1"),
+            ("retry_delay = 30", "retry_delay = 1"),
         )
     )
     (place / "worker.cfg").write_text(
