@@ -26,9 +26,8 @@ def mutants() -> ModuleType:
 
 
 def _module(name: str) -> ModuleType:
-    sys.path[:0] = map(str, FOLDERS)
-    try:
-        return importlib.import_module(name)
-    finally:
-        for folder in FOLDERS:
-            sys.path.remove(str(folder))
+    for folder in map(str, FOLDERS):
+        # They stay: processes that are started by `spawn` look there, too.
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    return importlib.import_module(name)

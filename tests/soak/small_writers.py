@@ -41,6 +41,8 @@ class Writer:
     name: str
     command: Callable[[Path, str], list[str]]
     product: str
+    # Holds output and temporary files of runs: not on the disk that is tried.
+    beside: Path
     # By fingerprint: the digests of files that a record of it must stand for.
     known: dict[str, dict[str, str]] = field(default_factory=dict)
     # Seconds of a run to its end, and from its first temporary file to there.
@@ -48,16 +50,26 @@ class Writer:
     wrote: float = 0.0
 
     def start(self, place: Path, which: str) -> subprocess.Popen[bytes]:
-        """Start a run; its output goes to a file beside `place`."""
-        with self.log(place).open("wb") as log:
+        """Start a run; its output goes to the log."""
+        with self.log.open("ab") as log:
             return subprocess.Popen(
-                self.command(place, which), env=environment(place), stdout=log, cwd=place.parent,
-                stderr=subprocess.STDOUT,
+                self.command(place, which), env=environment(place, self.beside),
+                stdout=log, stderr=subprocess.STDOUT, cwd=self.beside,
             )  # fmt: skip
 
-    def log(self, place: Path) -> Path:
-        """Return the file that holds the output of the last run."""
-        return place.with_name(f"{place.name}.log")
+    @property
+    def log(self) -> Path:
+        """The file that holds the output of the runs since `reset`."""
+        return self.beside / "log"
+
+    def reset(self, place: Path, template: Path | None) -> None:
+        """Make `place` what `template` is, or empty."""
+        self.log.unlink(missing_ok=True)
+        shutil.rmtree(place, ignore_errors=True)
+        if template is None:
+            place.mkdir(parents=True)
+        else:
+            shutil.copytree(template, place, symlinks=True)
 
     def run(self, place: Path, which: str) -> int:
         """Run to the end; return the exit code."""
@@ -66,7 +78,7 @@ class Writer:
 
     def finish(self, place: Path, which: str) -> None:
         """Run to the end, which must be a good one."""
-        assert self.run(place, which) == 0, self.log(place).read_text()[-4000:]
+        assert self.run(place, which) == 0, self.log.read_text()[-4000:]
 
     def state(self, place: Path) -> str:
         """Return what is there: "old", "new" (whole, with their records) or "none" that counts.
@@ -100,7 +112,7 @@ class Writer:
                 while process.poll() is None:
                     first = first or (time.monotonic() if self.temporary(place) else 0.0)
                     time.sleep(0.005)
-                assert process.returncode == 0, self.log(place).read_text()[-4000:]
+                assert process.returncode == 0, self.log.read_text()[-4000:]
                 self.took = time.monotonic() - began
                 self.wrote = time.monotonic() - first if first else 0.1
                 record = readable_record(place / self.product)
@@ -111,14 +123,12 @@ class Writer:
         assert len(self.known) == 2
 
 
-def environment(place: Path) -> dict[str, str]:
+def environment(place: Path, beside: Path) -> dict[str, str]:
     """Return that of a run: a cache of weights and temporary files of its own."""
-    scratch = place.with_name(f"{place.name}.tmp")
-    scratch.mkdir(parents=True, exist_ok=True)
     return os.environ | {
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "io")]),
         "SKYSIEVE_CHECKPOINT_CACHE": str(place / "cache"),
-        "TMPDIR": str(scratch),
+        "TMPDIR": str(beside),
         "OMP_NUM_THREADS": "1",
     }
 
@@ -135,8 +145,8 @@ def litter(place: Path) -> list[str]:
         hidden += [str(found.path) for found in debris(folder)]
         hidden += [str(found.path) for found in leftovers(folder)]
     cleaned = subprocess.run(
-        [*SKYSIEVE, "clean", str(place)], env=environment(place), capture_output=True, text=True,
-        check=True,
+        [*SKYSIEVE, "clean", str(place)], env=environment(place, place),
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     lines = [line for line in cleaned.stdout.splitlines() if line.startswith("would ")]
     return sorted({*hidden, *lines})
@@ -149,6 +159,9 @@ def writers(folder: Path) -> list[Writer]:
     graph = _described(folder, scenes[OLD], network)
     weights = {OLD: "pixel_probav", NEW: "simulated_probav"}
     masks = {which: folder / which / "mine.tif" for which in scenes}
+    beside = {name: folder / f"beside-{name}" for name in ("hdf5", "cog", "weights", "parquet")}
+    for each in beside.values():
+        each.mkdir()
 
     def task(family: str, **given: object) -> list[str]:
         options = {f"--{key.replace('_', '-')}": str(value) for key, value in given.items()}
@@ -164,8 +177,14 @@ def writers(folder: Path) -> list[Writer]:
             "hdf5",
             lambda place, which: task("ConvertPV", l8img=scenes[which], outfolder=place / "out"),
             f"out/{small_scenes.LANDSAT}_333M.HDF5",
+            beside["hdf5"],
         ),
-        Writer("cog", mask, f"out/{small_scenes.LANDSAT}_dluvclouds_rgbiswir_six.tif"),
+        Writer(
+            "cog",
+            mask,
+            f"out/{small_scenes.LANDSAT}_dluvclouds_rgbiswir_six.tif",
+            beside["cog"],
+        ),
         Writer(
             "weights",
             lambda place, which: task(
@@ -173,6 +192,7 @@ def writers(folder: Path) -> list[Writer]:
                 weights=ROOT / "checkpoints" / f"{weights[which]}.weights.h5",
             ),
             "cache/registered/mine",
+            beside["weights"],
         ),
         Writer(
             "parquet",
@@ -181,6 +201,7 @@ def writers(folder: Path) -> list[Writer]:
                 outfolder=place / "out",
             ),
             f"out/mine/{small_scenes.LANDSAT}",
+            beside["parquet"],
         ),
     ]  # fmt: skip
 
@@ -209,7 +230,7 @@ def _described(folder: Path, scene: Path, network: Path) -> Path:
     done = subprocess.run(
         [*LUIGI, "CloudMaskL8", "--l8image", str(scene), "--weights", str(network), "--outfolder",
          str(place / "out")],
-        env=environment(place), capture_output=True, text=True, check=False,
+        env=environment(place, folder), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     return place / "cache"
@@ -218,12 +239,3 @@ def _described(folder: Path, scene: Path, network: Path) -> Path:
 def totals(counts: Mapping[str, int]) -> str:
     """Return counts in words."""
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-
-
-def reset(place: Path, template: Path | None) -> None:
-    """Make `place` what `template` is, or empty."""
-    shutil.rmtree(place, ignore_errors=True)
-    if template is None:
-        place.mkdir(parents=True)
-    else:
-        shutil.copytree(template, place, symlinks=True)

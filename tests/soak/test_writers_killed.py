@@ -39,7 +39,7 @@ def test_products_are_whole_and_nothing_is_left(kind, made, writers, tmp_path):
     began = time.monotonic()
     for number in range(ROUNDS):
         old = number % 2 == 1
-        writers.reset(place, template if old else None)
+        writer.reset(place, template if old else None)
         assert writer.state(place) == ("old" if old else "none")
         before["killed" if _kill(writer, place, dice, number % 4 > 1) else "ended before"] += 1
         after[f"{writer.state(place)} after {'old' if old else 'none'}"] += 1
@@ -48,7 +48,7 @@ def test_products_are_whole_and_nothing_is_left(kind, made, writers, tmp_path):
         assert writer.state(place) == "new"
         assert not writers.litter(place)
     took = time.monotonic() - began
-    scratch = len(list((tmp_path / "place.tmp").iterdir()))
+    scratch = len([each for each in writer.beside.iterdir() if each != writer.log])
     print(  # noqa: T201
         f"\n{kind}: {ROUNDS} runs of {writer.took:.1f} s ({writer.wrote:.1f} s of it writing): "
         f"{writers.totals(before)}; found then: {writers.totals(after)}, a temporary folder in "
