@@ -35,6 +35,7 @@ from scenes.sentinel2 import open_sentinel2
 
 # Seconds and bytes that reading a tiny file may take.
 LIMIT, MEMORY = 20.0, 6 << 30
+TEXTS = (".txt", ".xml", ".hdr")
 REFUSED, EQUAL, DIFFERENT, FOREIGN = "refused", "read equal", "read different", "other error"
 CRASHED, HUNG = "crashed", "hung"
 
@@ -139,6 +140,26 @@ FORMATS = {
 }  # fmt: skip
 
 
+def rewritten(content: bytes, dice: random.Random) -> bytes:
+    """Return a text with other digits or letters, or with lines taken out, doubled or swapped."""
+    lines = content.splitlines(keepends=True)
+    place, other = dice.randrange(len(lines)), dice.randrange(len(lines))
+    match dice.choice(("sign", "sign", "sign", "remove", "double", "swap")):
+        case "sign":
+            data = bytearray(content)
+            wanted = [n for n, sign in enumerate(data) if chr(sign).isdigit() or sign in b".-eE"]
+            for place in dice.sample(wanted, dice.randint(1, 4)):
+                data[place] = dice.choice(b"0123456789.-eE")
+            return bytes(data)
+        case "remove":
+            del lines[place]
+        case "double":
+            lines.insert(other, lines[place])
+        case "swap":
+            lines[place], lines[other] = lines[other], lines[place]
+    return b"".join(lines)
+
+
 def mutated(content: bytes, dice: random.Random) -> bytes:
     """Return `content` with some bits flipped, bytes put in, taken out or replaced, or cut off."""
     data, size = bytearray(content), len(content)
@@ -228,7 +249,10 @@ def _serve(name: str, folder: Path, pipe: Connection) -> None:
     while True:
         number = pipe.recv()
         place = number % len(files)
-        changed = mutated(whole[place], random.Random(f"{name} {number}"))
+        dice = random.Random(f"{name} {number}")
+        # Of texts, flipped bits tell little but that they are no texts.
+        as_text = files[place].suffix in TEXTS and dice.random() < 0.5
+        changed = (rewritten if as_text else mutated)(whole[place], dice)
         files[place].write_bytes(changed)
         pipe.send(_outcome(kind, folder, right))
         files[place].write_bytes(whole[place])
