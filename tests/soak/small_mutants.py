@@ -252,7 +252,9 @@ def _serve(name: str, folder: Path, pipe: Connection) -> None:
         dice = random.Random(f"{name} {number}")
         # Of texts, flipped bits tell little but that they are no texts.
         as_text = files[place].suffix in TEXTS and dice.random() < 0.5
-        changed = (rewritten if as_text else mutated)(whole[place], dice)
+        changed = whole[place]
+        while changed == whole[place]:
+            changed = (rewritten if as_text else mutated)(whole[place], dice)
         files[place].write_bytes(changed)
         pipe.send(_outcome(kind, folder, right))
         files[place].write_bytes(whole[place])
