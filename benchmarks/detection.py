@@ -240,7 +240,7 @@ def truth(scene: SimulatedScene, image: NDArray[np.float32]) -> NDArray[np.int8]
 
     from models.simulate.scene import TruthClass
 
-    with rasterio.open(scene.folder / "truth" / "classes.tif") as dataset:
+    with rasterio.open(scene.folder / "truth" / "classes.tif", driver="GTiff") as dataset:
         classes = dataset.read(1)
     table = np.zeros(256, np.int8)
     table[[TruthClass.FILL, TruthClass.IGNORE]] = -1
@@ -255,7 +255,7 @@ def operational(scene: SimulatedScene) -> dict[str, NDArray[np.float32]]:
 
     from scenes.quality import decode
 
-    with rasterio.open(scene.landsat / f"{scene.name}_BQA.TIF") as dataset:
+    with rasterio.open(scene.landsat / f"{scene.name}_BQA.TIF", driver="GTiff") as dataset:
         planes = decode(dataset.read(1), "C1", ("cloud", "dilated", "cirrus"))
     cirrus = planes.pop("cirrus")
     cloud = np.any(list(planes.values()), axis=0)

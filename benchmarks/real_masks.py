@@ -63,7 +63,9 @@ def of_30_m(path: Path) -> bool:
     """Tell whether a scene has B4 at 30 m: others are thinned copies, which no network reads."""
     import rasterio
 
-    return any(rasterio.open(band).res == (30, 30) for band in path.glob("*_B4.TIF"))
+    return any(
+        rasterio.open(band, driver="GTiff").res == (30, 30) for band in path.glob("*_B4.TIF")
+    )
 
 
 def sentinel2(work: Path, folder: Path) -> list[dict[str, object]]:
@@ -76,8 +78,8 @@ def sentinel2(work: Path, folder: Path) -> list[dict[str, object]]:
     work.mkdir(exist_ok=True)
     classes = work / "s2cloudless.toml"
     classes.write_text(S2CLOUDLESS)
-    truth = np.load(folder / "CLM.npy")[..., 0]
-    images = np.load(folder / "REFERENCE_SCENES.npy")
+    truth = np.load(folder / "CLM.npy", allow_pickle=False)[..., 0]
+    images = np.load(folder / "REFERENCE_SCENES.npy", allow_pickle=False)
     rows: list[dict[str, object]] = []
     for each in json.loads((folder / "FRAME_DATES.json").read_text())["REFERENCE_SCENES.npy"]:
         made = mask_sentinel2(images[each["frame"]][..., SENTINEL2])

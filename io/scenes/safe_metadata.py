@@ -78,7 +78,7 @@ def parse_xml(text: bytes, label: str) -> Element:
         raise OSError(f"{label} has {len(text)} bytes: no metadata file is as large, refusing it")
     try:
         root: Element = fromstring(text, forbid_dtd=True)
-    except ParseError as error:
+    except (ParseError, LookupError) as error:  # the latter of an unknown encoding
         raise OSError(f"{label} is no well-formed XML ({error}): fetch it again") from error
     except DefusedXmlException as error:
         raise OSError(

@@ -98,9 +98,9 @@ def stratified_sample(strata: NDArray[Any], most: int, seed: int) -> NDArray[np.
     keep = np.maximum(counts * most // len(strata), 1)
     while keep.sum() > most:
         keep[np.argmax(keep)] -= 1
-    random = np.random.default_rng(seed)
+    draw = np.random.default_rng(seed)
     chosen = [
-        random.choice(np.flatnonzero(place == stratum), count, replace=False, shuffle=False)
+        draw.choice(np.flatnonzero(place == stratum), count, replace=False, shuffle=False)
         for stratum, count in enumerate(keep)
     ]
     return np.sort(np.concatenate(chosen))

@@ -124,7 +124,9 @@ def identify(source: ExternalInput, known: Iterable[Identity] = ()) -> Identity:
     """
     path = os.path.abspath(source.path)  # noqa: PTH100 - no I/O
     for identity in known:
-        if identity.path == path and all(seen.holds() for seen in identity.members.values()):
+        if identity.path != path or not _may_be_of(source, identity):
+            continue
+        if all(seen.holds() for seen in identity.members.values()):
             return identity
     for _ in range(_LOOKS):
         resolved = source.resolve()
@@ -141,6 +143,12 @@ def identify(source: ExternalInput, known: Iterable[Identity] = ()) -> Identity:
                 },
             )
     raise InputChanged(f"{source.path} changes while it is read; try again when it is complete")
+
+
+def _may_be_of(source: ExternalInput, known: Identity) -> bool:
+    """Tell other files of one folder from those that were read: by their names, no I/O."""
+    names = (*source.names, *source.optional) if isinstance(source, FileInput) else ()
+    return not names or set(names) == set(known.members)
 
 
 def _digests(resolved: ResolvedInput, stamps: Mapping[str, Stamp], now: int) -> dict[str, str]:

@@ -82,8 +82,9 @@ def report_html(
     style, script = _part("style.css"), _part("sort.js")
     context: dict[str, Any] = {
         "title": title,
-        "style": Markup(style),  # noqa: S704 - a file of this package
-        "script": Markup(script),  # noqa: S704
+        # Files of this package.
+        "style": Markup(style),  # nosec B704
+        "script": Markup(script),  # nosec B704
         "policy": _policy(script),
         "overview": overview(tables),
         "word": "agreement" if agreement else "accuracy",

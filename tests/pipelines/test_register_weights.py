@@ -124,6 +124,23 @@ def test_the_name_is_usable_at_once(
     assert not (cache / "networks").exists()
 
 
+def test_other_weights_of_the_same_folder_replace_what_was_registered(
+    train: Train, nets: ModuleType, cache: Path, build: Any, age: Callable[..., None]
+) -> None:
+    weights = train()
+    other = Path(nets.write_unet(weights.with_name("other.h5"), 4, 2.0))
+    table = table_text([described(weights, "unet"), described(other, "unet")])
+    (weights.parent / TABLE).write_text(table)
+    (weights.parent / "other.md").write_text(CARD)
+    # Old enough for digests to be kept by size and time.
+    age(weights.parent)
+    assert build(RegisterWeights(weights=str(weights), name="mine"))
+    task = RegisterWeights(weights=str(other), name="mine")
+    assert not task.complete()
+    assert build(task)
+    assert (cache / "registered/mine/mine.h5").read_bytes() == other.read_bytes()
+
+
 def test_other_weights_bring_no_description(weights: Any) -> None:
     assert weights_graph(weights.four) is None
     assert weights_graph("full") is None

@@ -306,3 +306,8 @@ def test_real_metadata(shared):
         20: 5490,
         60: 1830,
     }
+
+
+def test_an_encoding_that_nobody_knows_is_refused():
+    with pytest.raises(OSError, match="MTD is no well-formed XML .unknown encoding"):
+        read_product_metadata(b'<?xml version="1.0" encoding="UTF-9"?><a/>', "MTD")
