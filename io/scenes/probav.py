@@ -78,12 +78,15 @@ class ProbaVProduct:
 
     def status(self, rows: Rows) -> NDArray[np.uint16]:
         """Return the status map SM, `(len(rows), width)` uint16; decode with `decode_status`."""
-        data = self._dataset(f"{self.level}/{layout.QUALITY}")[rows.start : rows.stop]
-        return np.asarray(data, dtype=np.uint16)
+        with _explained(self.path):
+            data = self._dataset(f"{self.level}/{layout.QUALITY}")[rows.start : rows.stop]
+            return np.asarray(data, dtype=np.uint16)
 
     def cloud_fraction(self, rows: Rows) -> NDArray[np.float32]:
         """Return the soft cloud fraction of a converted product with labels, NaN = unlabelled."""
-        data = np.asarray(self._dataset(layout.CLOUD_FRACTION)[rows.start : rows.stop], np.float32)
+        with _explained(self.path):
+            stored = self._dataset(layout.CLOUD_FRACTION)[rows.start : rows.stop]
+        data = np.asarray(stored, np.float32)
         return np.where(data < 0, np.float32(np.nan), data)
 
     def _dataset(self, name: str) -> h5py.Dataset:
@@ -91,18 +94,19 @@ class ProbaVProduct:
 
     def _physical(self, name: str, rows: Rows) -> NDArray[np.float32]:
         """Return (DN - OFFSET) / SCALE, with the attributes of the dataset."""
-        dataset = self._dataset(name)
-        raw = np.asarray(dataset[rows.start : rows.stop])
-        scale, offset = (
-            float(np.ravel(dataset.attrs.get(key, default))[0])
-            for key, default in ((layout.SCALE, 1.0), (layout.OFFSET, 0.0))
-        )
-        values = (raw.astype(np.float32) - np.float32(offset)) / np.float32(scale)
-        if layout.NO_DATA in dataset.attrs:
-            values[raw == np.ravel(dataset.attrs[layout.NO_DATA])[0]] = np.nan
-        elif raw.dtype == np.uint8:
-            values[raw == layout.ANGLE_NO_DATA] = np.nan
-        return values
+        with _explained(self.path):
+            dataset = self._dataset(name)
+            raw = np.asarray(dataset[rows.start : rows.stop])
+            scale, offset = (
+                float(np.ravel(dataset.attrs.get(key, default))[0])
+                for key, default in ((layout.SCALE, 1.0), (layout.OFFSET, 0.0))
+            )
+            values = (raw.astype(np.float32) - np.float32(offset)) / np.float32(scale)
+            if layout.NO_DATA in dataset.attrs:
+                values[raw == np.ravel(dataset.attrs[layout.NO_DATA])[0]] = np.nan
+            elif raw.dtype == np.uint8:
+                values[raw == layout.ANGLE_NO_DATA] = np.nan
+            return values
 
 
 @contextmanager
@@ -123,6 +127,13 @@ def open_probav(
     except OSError as error:
         raise ProbaVFormatError(f"{path}: not an HDF5 file, or truncated ({error})") from error
     with file:
+        yield _opened(path, file, pixel_reference)
+
+
+def _opened(
+    path: Path, file: h5py.File, pixel_reference: layout.PixelReference | None
+) -> ProbaVProduct:
+    with _explained(path):
         level = next((name for name in layout.LEVELS if name in file), None)
         if level is None:
             raise ProbaVFormatError(
@@ -139,7 +150,16 @@ def open_probav(
             pixel_reference = "corner" if corner else layout.PIXEL_REFERENCE
         grid = _read_mapping(path, red, pixel_reference)
         start, end = (_read_time(path, file, keys) for keys in (layout.START, layout.END))
-        yield ProbaVProduct(path, file, level, kind, grid, start, end)
+        return ProbaVProduct(path, file, level, kind, grid, start, end)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Say of a file that is damaged inside what h5py says in errors that name no file."""
+    try:
+        yield
+    except (KeyError, RuntimeError, IndexError) as error:
+        raise ProbaVFormatError(f"{path}: damaged inside ({error}): fetch it again") from error
 
 
 def write_probav(path: Path, image: ProbaVImage) -> None:

@@ -248,3 +248,19 @@ class TestBadInput:
         with pytest.raises(ValueError, match="SM"):
             write_probav(tmp_path / "a", image(status=np.zeros((5, 8), np.uint16)))
         assert not (tmp_path / "a").exists()
+
+
+def test_damage_that_h5py_meets_names_the_file(tmp_path, monkeypatch):
+    """Of a damaged link or filter h5py says `KeyError` or `RuntimeError`, and no file."""
+    path = tmp_path / "PROBAV.HDF5"
+    path.write_bytes(b"")
+    with h5py.File(path, "w") as file:
+        file.create_group("LEVEL2A")
+    for error in (KeyError("bad object header"), RuntimeError("bad filter")):
+
+        def damaged(*_, error=error):
+            raise error
+
+        monkeypatch.setattr(h5py.Group, "get", damaged)
+        with pytest.raises(ProbaVFormatError, match=r"PROBAV\.HDF5: damaged inside .*bad"):
+            open_probav(path).__enter__()
