@@ -59,10 +59,7 @@ class AnySensor(luigi.Task):
 
     def mask_of(self, path: Path) -> CloudMask:
         """Return the task for one scene. Raises `ValueError` for a name of no known sensor."""
-        kind = sensor(path)
-        if kind is None:
-            raise ValueError(f"{path} is named like no scene of a known sensor: expected {_NAMES}")
-        task, option = kind
+        task, option = _known_sensor(path)
         made: CloudMask = self.clone(task, **{option: str(path)})  # type: ignore[no-untyped-call]
         return made
 
@@ -91,15 +88,19 @@ def sensor(path: Path) -> tuple[type[CloudMask], str] | None:
     return None
 
 
+def _known_sensor(path: Path) -> tuple[type[CloudMask], str]:
+    kind = sensor(path)
+    if kind is None:
+        raise ValueError(f"{path} is named like no scene of a known sensor: expected {_NAMES}")
+    return kind
+
+
 def task_of(path: Path, resolution: int = 30, **more: Any) -> CloudMask:
     """Return the task that masks the scene at `path`, with the parameters in `more`.
 
     `resolution` is that of Sentinel-2 in metres. Raises `ValueError` for a name of no known sensor.
     """
-    kind = sensor(path)
-    if kind is None:
-        raise ValueError(f"{path} is named like no scene of a known sensor: expected {_NAMES}")
-    family, option = kind
+    family, option = _known_sensor(path)
     given: dict[str, Any] = {option: str(path), **more}
     if family is CloudMaskS2:
         given["resolution"] = str(resolution)

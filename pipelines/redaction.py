@@ -50,12 +50,13 @@ def _redacted(text: str, secrets: Sequence[str]) -> str:
 def _secrets() -> list[str]:
     """Return the values that are secret here, longest first: one may be part of another."""
     config = get_config()
+    # As they are, like `pipelines.acquire.sources` reads them: a "%" is no interpolation.
     found = {
-        str(config.get(section, key))
+        str(text)
         for section in config.sections()
         if section.startswith("source.")
-        for key in _SETTINGS
-        if config.has_option(section, key)
+        for key, text in config.items(section, raw=True)
+        if key in _SETTINGS
     }
     found |= {value for name, value in os.environ.items() if _VARIABLE.fullmatch(name)}
     return sorted((each for each in found if len(each) >= _SHORTEST), key=len, reverse=True)

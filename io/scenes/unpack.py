@@ -9,10 +9,8 @@ files lie in a hidden folder until all are whole, and are then moved into place.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import shutil
 import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from scenes.packed import PackedFile, open_packed
+from scenes.room import check_room
 from scenes.scratch import is_scratch, scratch_folder
 
 __all__ = ["unpack"]
@@ -60,7 +59,7 @@ def unpack(
         for file, target in chosen:
             _refuse_taken(archive, file.name, root, target)
         root.mkdir(parents=True, exist_ok=True)
-        _make_room(root, sum(file.size for file, _ in chosen))
+        check_room(root, sum(file.size for file, _ in chosen))
         with scratch_folder(root) as scratch:
             for number, (file, _) in enumerate(chosen):
                 with (scratch / str(number)).open("xb") as written:
@@ -134,13 +133,6 @@ def _refuse_taken(archive: Path, name: str, root: Path, target: PurePosixPath) -
                 f"{archive}: {name!r} would be written through {place}, where there is {what}: "
                 "move that away, or give another folder"
             )
-
-
-def _make_room(root: Path, needed: int) -> None:
-    free = shutil.disk_usage(root).free
-    if needed > free:
-        message = f"{needed:,} bytes are needed, {free:,} are free: make room"
-        raise OSError(errno.ENOSPC, message, str(root))
 
 
 def _publish(scratch: Path, root: Path, targets: Sequence[PurePosixPath]) -> None:

@@ -125,10 +125,9 @@ def _matching(entries: Iterable[Entry], pattern: str) -> list[Entry]:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(f"expected 1 or more, not {number}")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, not {text!r}")
+    return int(text)
 
 
 def _say(line: str) -> None:

@@ -115,6 +115,11 @@ def test_settings_that_are_secret(settings: Any) -> None:
     assert told == {"a": "***, please", "b": "/home/alibaba/a.tif", "c": 1}
 
 
+def test_a_secret_is_no_interpolation(settings: Any) -> None:
+    settings(source__mine={"token": "100%(sure)s$"})
+    assert redacted({"a": "Bearer 100%(sure)s$ failed"}) == {"a": "Bearer *** failed"}
+
+
 def test_seconds_of_children_count() -> None:
     begun = Moment.now()
     code = "import time\nwhile time.process_time() < 0.3: pass"

@@ -52,6 +52,11 @@ def said(task, build, caplog):
     return caplog.text
 
 
+def pack(folder, target):
+    """Zip a SAFE folder as `target`.zip, anew."""
+    shutil.make_archive(str(target), "zip", root_dir=folder.parent, base_dir=folder.name)
+
+
 def passing(task):
     """Tell whether the task fails with an error that says it may work another time."""
     with pytest.raises(FetchError) as caught:
@@ -205,9 +210,7 @@ class TestSentinel2:
     @pytest.fixture
     def tile(self, server, small, tmp_path):
         path, *_ = small.sentinel2(tmp_path / "tile")
-        shutil.make_archive(
-            str(server.folder / path.stem), "zip", root_dir=path.parent, base_dir=path.name
-        )
+        pack(path, server.folder / path.stem)
         return SimpleNamespace(id=path.stem, folder=path)
 
     def test_a_zip_becomes_the_product(self, server, settings, tile, build, caplog):
@@ -249,27 +252,20 @@ class TestSentinel2:
         content = bytearray(band.read_bytes())
         content[-20] ^= 1
         band.write_bytes(content)
-        shutil.make_archive(
-            str(server.folder / tile.id), "zip", root_dir=tile.folder.parent,
-            base_dir=tile.folder.name,
-        )  # fmt: skip
+        pack(tile.folder, server.folder / tile.id)
         task = FetchSentinel2(product_id=tile.id, bands="B4")
         assert "B04.jp2" in said(task, build, caplog) and not task.complete()
 
     def test_another_root_in_the_zip(self, server, settings, tile, build):
         other = tile.folder.rename(tile.folder.with_name("renamed.SAFE"))
-        zipped = server.folder / tile.id
-        shutil.make_archive(str(zipped), "zip", root_dir=other.parent, base_dir=other.name)
+        pack(other, server.folder / tile.id)
         task = FetchSentinel2(product_id=tile.id, bands="B4")
         assert build(task) and task.complete()
 
     def test_a_zip_that_lacks_a_band(self, server, settings, tile, build, caplog):
         (band,) = tile.folder.rglob("*_B04.jp2")
         band.unlink()
-        shutil.make_archive(
-            str(server.folder / tile.id), "zip", root_dir=tile.folder.parent,
-            base_dir=tile.folder.name,
-        )  # fmt: skip
+        pack(tile.folder, server.folder / tile.id)
         task = FetchSentinel2(product_id=tile.id, bands="B4")
         assert "lacks B4, though it was fetched" in said(task, build, caplog)
         assert not task.complete()
@@ -279,10 +275,7 @@ class TestSentinel2:
         content = bytearray(band.read_bytes())
         content[-20] ^= 1
         band.write_bytes(content)
-        shutil.make_archive(
-            str(server.folder / tile.id), "zip", root_dir=tile.folder.parent,
-            base_dir=tile.folder.name,
-        )  # fmt: skip
+        pack(tile.folder, server.folder / tile.id)
         assert build(FetchSentinel2(product_id=tile.id, bands="B4"))
         everything = FetchSentinel2(product_id=tile.id, bands="B4", all_bands=True)
         assert not everything.complete() and "_B12.jp2" in said(everything, build, caplog)

@@ -6,6 +6,7 @@ import fcntl
 import gzip
 import io
 import os
+import shutil
 import stat
 import struct
 import subprocess
@@ -480,7 +481,7 @@ class TestUnreadable:
         class Usage:
             free = 5
 
-        monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Usage)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage)
         with pytest.raises(OSError, match="6 bytes are needed, 5 are free: make room"):
             unpack(write(tmp_path / "a.tar", ("x", b"123456")), folder, **BOUNDS)
         assert names(folder) == ["kept"]

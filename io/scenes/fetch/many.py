@@ -16,9 +16,10 @@ import requests
 
 from scenes.fetch.access import open_session
 from scenes.fetch.fetching import Fetched, fetch
-from scenes.fetch.partial import check_room, partial_beside
+from scenes.fetch.partial import partial_beside
 from scenes.fetch.patience import Patience
 from scenes.fetch.stopping import Stop
+from scenes.room import check_room
 
 if TYPE_CHECKING:
     from scenes.sources.listing import RemoteFile

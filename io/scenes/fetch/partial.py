@@ -13,7 +13,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +22,9 @@ from pathlib import Path
 from scenes.fetch.failure import Failed
 from scenes.fetch.stopping import Stop
 from scenes.fetch.wanted import Wanted
+from scenes.room import check_room
 
-__all__ = ["Partial", "check_room", "open_partial", "partial_beside"]
+__all__ = ["Partial", "open_partial", "partial_beside"]
 
 # What flock(2) answers on file systems without locks (some NFS, FUSE and SMB mounts).
 _UNSUPPORTED = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
@@ -109,14 +109,6 @@ class Partial:
     @property
     def _note(self) -> Path:
         return self.path.with_name(self.path.name + ".json")
-
-
-def check_room(folder: Path, missing: int) -> None:
-    """Raise `OSError` unless the disk of `folder` has room for `missing` bytes."""
-    free = shutil.disk_usage(folder).free
-    if missing > free:
-        message = f"{missing:,} bytes are needed, {free:,} are free: make room"
-        raise OSError(errno.ENOSPC, message, str(folder))
 
 
 def partial_beside(target: Path) -> Path:
