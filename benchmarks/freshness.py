@@ -4,18 +4,21 @@ Usage: `python benchmarks/freshness.py [--tasks 10000]`
 
 Makes the products of as many small tasks, each with six input files, then asks once more in fresh
 processes: as one wrapper that is complete, and with every task scheduled one by one because one of
-them is stale. Nothing may be hashed or made that is fresh. Prints seconds per whole process.
+them is stale, each with the local scheduler and through a `luigid` on this machine. Nothing may be
+hashed or made that is fresh. Prints seconds per whole process.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import luigi
@@ -29,6 +32,8 @@ from pipelines.product import (
     Progress,
 )
 
+BIN = Path(sys.executable).parent
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 MEMBERS = ("B2.TIF", "B4.TIF", "B5.TIF", "B6.TIF", "QA_PIXEL.TIF", "MTL.txt")
 
 
@@ -80,9 +85,12 @@ def prepare(folder: Path, tasks: int) -> None:
         Small(folder=str(folder), number=number).run()
 
 
-def ask(folder: Path, tasks: int) -> float:
-    """Return the seconds that `luigi` takes for the wrapper, in a process of its own."""
-    program = [str(Path(sys.executable).with_name("luigi")), "--module", "freshness", "Many"]
+def ask(folder: Path, tasks: int, scheduler: Sequence[str] = ()) -> float:
+    """Return the seconds that `luigi` takes for the wrapper, in a process of its own.
+
+    `scheduler` are the options that name a central one.
+    """
+    program = [str(BIN / "luigi"), "--module", "freshness", "Many", *scheduler]
     arguments = ["--folder", str(folder), "--tasks", str(tasks), "--no-lock"]
     start = time.perf_counter()
     subprocess.run(
@@ -92,6 +100,31 @@ def ask(folder: Path, tasks: int) -> float:
         check=True,
     )
     return time.perf_counter() - start
+
+
+@contextmanager
+def central(folder: Path) -> Iterator[list[str]]:
+    """Run a `luigid` with the settings of `deploy/`; yield the options that name it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = (DEPLOY / "luigid.cfg").read_text()
+    config = folder / "luigid.cfg"
+    config.write_text(settings.replace("/var/lib/skysieve-luigid", str(folder)))
+    with (folder / "luigid.log").open("w") as log:
+        daemon = subprocess.Popen(
+            [str(BIN / "luigid"), "--address", "127.0.0.1", "--port", str(port)],
+            env=os.environ | {"LUIGI_CONFIG_PATH": str(config)}, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        for _ in range(100):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            time.sleep(0.1)
+        yield ["--scheduler-host", "127.0.0.1", "--scheduler-port", str(port)]
+    finally:
+        daemon.terminate()
+        daemon.wait()
 
 
 def main() -> None:
@@ -105,9 +138,13 @@ def main() -> None:
         prepare(folder, tasks)
         made = time.perf_counter() - start
         print(f"{tasks} products made in {made:.1f} s ({made / tasks * 1e3:.2f} ms each)")
-        print(f"all fresh, under a wrapper: {ask(folder, tasks):.2f} s")
-        (folder / "out" / "0" / "product_0.txt").unlink()
-        print(f"one stale, so each is scheduled: {ask(folder, tasks):.2f} s")
+        stale = folder / "out" / "0" / "product_0.txt"
+        with central(folder) as scheduler:
+            for title, options in (("local", []), ("luigid", scheduler)):
+                print(f"{title}: all fresh, under a wrapper: {ask(folder, tasks, options):.2f} s")
+                stale.unlink()
+                took = ask(folder, tasks, options)
+                print(f"{title}: one stale, so each is scheduled: {took:.2f} s")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from scenes.fetch.access import open_session
 from scenes.fetch.fetching import Fetched, fetch
 from scenes.fetch.partial import partial_beside
 from scenes.fetch.patience import Patience
-from scenes.fetch.stopping import Stop
+from scenes.fetch.stopping import Stop, Stopped
 from scenes.room import check_room
 
 if TYPE_CHECKING:
@@ -57,8 +57,21 @@ def fetch_all(
     check_room(folder, tally.missing)
     tally.report()
     stop = Stop()
+    failed: list[BaseException] = []
 
     def bring(number: int) -> Fetched:
+        try:
+            stop.check()
+            return one(number)
+        except Stopped:
+            raise
+        except BaseException as error:
+            # Said here: this thread would begin another file before the main one hears of it.
+            failed.append(error)
+            stop.say()
+            raise
+
+    def one(number: int) -> Fetched:
         file, place = files[number], places[number]
         if file.checksum is None and file.size is not None and _size(place) == file.size:
             return Fetched(place, str(place))
@@ -83,14 +96,12 @@ def fetch_all(
         pool = ThreadPoolExecutor(connections, "fetch")
         try:
             running = [pool.submit(bring, number) for number in range(len(files))]
-            ended, _ = wait(running, return_when=FIRST_EXCEPTION)
+            wait(running, return_when=FIRST_EXCEPTION)
         finally:
             stop.say()
             pool.shutdown(cancel_futures=True)
-    for each in running:
-        # Those that end later were stopped.
-        if each in ended:
-            each.result()
+    if failed:
+        raise failed[0]
     return [each.result() for each in running]
 
 
