@@ -15,6 +15,7 @@ from pipelines.evaluate_many import CompareDetectors, EvaluateCloudMasks
 from pipelines.evaluation_report import Report
 from pipelines.events import register
 from pipelines.masks import CloudMaskL8, CloudMaskPV, CloudMaskS2
+from pipelines.over_time import clear_up
 from pipelines.pairs import PseudoSimultaneousPairs
 from pipelines.picture import PictureDA, PicturePV
 from pipelines.register_weights import RegisterWeights
@@ -60,4 +61,5 @@ __all__ = [
 
 fill_in()
 share_cores()
+clear_up()
 register()

@@ -132,6 +132,10 @@ class CloudPatches(ProductTask):
             return {}
         return {key: self._input(path) for key, path in self._paths().items()}
 
+    def time_shares(self) -> int:
+        """One for each scene."""
+        return max(1, len(self._paths()))
+
     def make(self, work: Path, progress: Progress) -> Description:
         """Cut and write."""
         from pipelines.labelled_patches import Cut, write_cloud_patches

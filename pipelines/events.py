@@ -12,7 +12,7 @@ are "start", "processing_time", and these, which say how it came out:
     failure          failure    error (the exception's class), message, perhaps errno and passing
     broken           failure    the same: it could not be looked at or scheduled
     process_failure  failure    message: its process was killed; said by the worker
-    timeout          failure    message: the worker ended it
+    timeout          failure    message: it took too long, and the worker ended it
 
 With the end of a task that was started come `seconds`, `cpu_seconds`, `peak_memory` (bytes) and
 `peak_memory_of`: "task" for a process of its own, "worker" for one that may have run others before.
@@ -27,6 +27,7 @@ import json
 import multiprocessing
 import os
 import platform
+import re
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ from typing import IO, Any
 
 import luigi
 
+from pipelines.over_time import took_too_long
 from pipelines.product.freshness import is_product, readable_record
 from pipelines.progress import title
 from pipelines.redaction import redacted
@@ -108,17 +110,26 @@ def _failed(task: luigi.Task, event: str, error: BaseException, **more: Any) -> 
     _tell(failure_line(task, error))
 
 
+# Tasks whose processes the worker has ended.
+_over_time: set[str] = set()
+_ENDED = re.compile(r"exit code -(9|15)\b")
+
+
 def _process_failure(task: luigi.Task, message: str) -> None:
-    _ended(task, "process_failure", message)
+    if task.task_id in _over_time and _ENDED.search(message):
+        # Luigi finds it dead before it has looked at its own word that it has ended it.
+        _over_time.remove(task.task_id)
+        return
+    _ended(task, "process_failure", message.replace(f"Task {task.task_id}", "its process"))
 
 
 def _timeout(task: luigi.Task, message: str) -> None:
-    _ended(task, "timeout", message)
+    _over_time.add(task.task_id)
+    _ended(task, "timeout", took_too_long(task, message))
 
 
-def _ended(task: luigi.Task, event: str, message: str) -> None:
+def _ended(task: luigi.Task, event: str, said: str) -> None:
     """Say what the worker says of a task whose own process could not say it."""
-    said = message.replace(f"Task {task.task_id}", "its process")
     _append(task, event, outcome="failure", message=said)
     _tell(f"{title(task)}: {said}")
 

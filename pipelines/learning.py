@@ -45,6 +45,10 @@ class LearningTask(ProductTask):
         """Return the data."""
         return {"patches": FileInput(self.patches())}
 
+    def time_shares(self) -> int:
+        """0: it takes what it takes, and what it reads was made by `CloudPatches` and the like."""
+        return 0
+
     def resolved(self) -> dict[str, str]:
         """Return options whose value follows from others, for the card."""
         return {}

@@ -129,6 +129,10 @@ class PseudoSimultaneousPairs(ProductTask):
                 inputs[place] = ProbaVInput(path)
         return inputs
 
+    def time_shares(self) -> int:
+        """One for each scene."""
+        return max(1, len(self._landsat()) + len(self._probav()))
+
     def space_needed(self) -> int:
         """Return the bytes that the patches take if each scene is in one pair, and has no fill."""
         from scenes.probav import open_probav

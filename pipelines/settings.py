@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import luigi
 from luigi.configuration import get_config
 
-__all__ = ["fill_in", "share_cores", "skysieve", "threads", "workers"]
+__all__ = ["fill_in", "share_cores", "skysieve", "threads", "time_limit", "workers"]
 
 # Luigi exits 0 when a task fails unless these are set; the values are those of its documentation:
 # https://luigi.readthedocs.io/en/stable/configuration.html#retcode
@@ -56,6 +56,17 @@ class skysieve(luigi.Config):  # noqa: N801 - the name of the section
         description="threads that one task may use; 0: the cores it may run on, divided by the "
         "number of worker processes (--workers)",
     )
+    time_limit: int = luigi.IntParameter(
+        default=0,
+        description="seconds after which a task that makes a product is ended and has failed, as a "
+        "damaged file may keep its reader for ever; what reads many scenes has as many for each, "
+        "trainings have no limit; 0: none",
+    )
+
+
+def time_limit() -> int:
+    """Return the seconds that a task may take, 0 where there is no limit."""
+    return max(0, int(skysieve().time_limit))
 
 
 def threads() -> int:

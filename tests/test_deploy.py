@@ -267,6 +267,17 @@ def test_services_are_hardened(name):
     assert program.name in ("luigi", "luigid", "skysieve")
 
 
+@pytest.mark.parametrize("name", UNITS)
+def test_neither_memory_nor_time_is_without_limit(name):
+    service = unit(name)["Service"]
+    assert service["MemoryMax"]
+    if "luigid" not in name:
+        # The kernel ends one task's process, not the unit; with a limit of time each has its own.
+        assert service["OOMPolicy"] == ["continue"]
+        assert "LUIGI_CONFIG_PATH=/etc/skysieve/worker.cfg" in service["Environment"]
+        assert int(parsed("worker.cfg")["skysieve"]["time_limit"]) > 0
+
+
 def test_luigid_is_for_loopback_unless_told():
     service = unit("skysieve-luigid.service")["Service"]
     assert "LUIGID_ADDRESS=127.0.0.1" in service["Environment"]

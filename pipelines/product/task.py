@@ -34,6 +34,7 @@ from pipelines.product.targets import (
 )
 from pipelines.product.watch import Watch
 from pipelines.progress import Progress, partly, reporting
+from pipelines.settings import time_limit
 
 __all__ = ["ProductTask", "software"]
 
@@ -111,6 +112,23 @@ class ProductTask(luigi.Task):
     def space_needed(self) -> int:
         """Return about how many bytes the product takes, 0 if not known."""
         return 0
+
+    def time_shares(self) -> int:
+        """Return for how many times `[skysieve] time_limit` the task may run; 0: without end.
+
+        No I/O beyond that of `inputs()`.
+        """
+        return 1
+
+    @property
+    def worker_timeout(self) -> int | None:  # type: ignore[override]
+        """After how many seconds Luigi ends the task; None: after those of `--worker-timeout`."""
+        try:
+            shares = self.time_shares()
+        except (OSError, ValueError):
+            # The run says it.
+            shares = 1
+        return time_limit() * shares or None
 
     @property
     def product(self) -> Path:
