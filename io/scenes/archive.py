@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from types import MappingProxyType
 from typing import IO, BinaryIO
 
 from scenes.gzip_stream import GzipStream, RestartPoints
+from scenes.tar_headers import tar_headers
 
 __all__ = [
     "Member",
@@ -28,6 +28,7 @@ __all__ = [
     "lone_file",
     "open_product",
     "product_name",
+    "sha256_of",
 ]
 
 # First bytes of a gzip file (RFC 1952 section 2.3.1).
@@ -36,6 +37,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 TAR_MAGIC, TAR_MAGIC_OFFSET = b"ustar", 257
 # Bytes hashed or copied at once.
 CHUNK = 1024 * 1024
+# Bytes that a metadata file and all of a product may have; real ones have at most 12 MB and 3 GB.
+LARGEST_METADATA, LARGEST_PRODUCT = 64 << 20, 16 << 30
 # Bytes read ahead in a member: more is waste where blocks of several files are read in turn.
 BUFFER = 64 * 1024
 
@@ -101,9 +104,18 @@ class Product:
         return io.BufferedReader(raw, BUFFER)
 
     def read_bytes(self, name: str) -> bytes:
-        """Return the whole of a (small) member. Raises `FileNotFoundError` for an unknown name."""
+        """Return the whole of a metadata file.
+
+        Raises `FileNotFoundError` for an unknown name, `OSError` for a member that is larger than
+        metadata ever are.
+        """
+        size = self.member(name).size
+        if size > LARGEST_METADATA:
+            raise OSError(
+                f"{self.path}: {name} has {size:,} bytes: no metadata file is as large, refusing it"
+            )
         with self.open(name) as stream:
-            return stream.read()
+            return stream.read(LARGEST_METADATA)
 
     def gdal_path(self, name: str) -> str:
         """Return the path by which GDAL finds the member, to be given with `opener` to rasterio.
@@ -140,7 +152,7 @@ class Product:
         if member.sha256 is not None:
             return member.sha256
         with self.open(name) as stream:
-            return _sha256(stream, member.size)
+            return sha256_of(stream.read, member.size)
 
     def _find(self, name: str) -> Member | None:
         if name in self.members:
@@ -176,6 +188,9 @@ def open_product(path: Path) -> Product:
         return _product(path, (Member(file.name, file, file.stat().st_size) for file in files))
     if not path.exists():
         raise FileNotFoundError(f"no product at {path}: expected a folder, a .tar or a .tar.gz")
+    if not path.is_file():
+        # To open a pipe is to wait for ever.
+        raise ValueError(f"{path} is neither a file nor a folder: give the product itself")
     with path.open("rb") as stream:
         head = stream.read(512)
     if head.startswith(GZIP_MAGIC):
@@ -207,31 +222,37 @@ def _open_gzip(path: Path, version: tuple[int, ...]) -> Product:
     with io.BufferedReader(GzipStream(path, points), CHUNK) as stream:
         for member in _walk(path, stream):
             stream.seek(member.offset or 0)
-            members.append(replace(member, sha256=_sha256(stream, member.size)))
+            members.append(replace(member, sha256=sha256_of(stream.read, member.size)))
         while stream.read(CHUNK):  # up to the checksum at the end
-            pass
+            if stream.tell() > LARGEST_PRODUCT:
+                raise _too_large(path)
     return _product(path, members, points)
 
 
 def _walk(path: Path, stream: IO[bytes]) -> Iterator[Member]:
     """Yield each file of the tar in `stream`, which may be read between two of them.
 
-    Raises `ValueError` for members that no product has: links, devices, names leading outside.
+    Raises `ValueError` for members that no product has: links, devices, names leading outside, and
+    `OSError` where there are more bytes than a product has.
     """
-    try:
-        with tarfile.open(fileobj=stream, mode="r:") as tar:
-            for info in tar:
-                if info.isdir():
-                    continue
-                name = PurePosixPath(info.name)
-                if not info.isreg() or info.issparse() or name.is_absolute() or ".." in name.parts:
-                    raise ValueError(
-                        f"{path} holds {info.name!r}, which is no plain file inside the archive: "
-                        "it is not a product as its distributor packs it; refusing to read it"
-                    )
-                yield Member(name.name, path, info.size, info.offset_data)
-    except tarfile.TarError as error:
-        raise OSError(f"{path} is no readable tar archive ({error}): fetch it again") from error
+    for info in tar_headers(path, stream):
+        if info.offset_data + info.size > LARGEST_PRODUCT:
+            raise _too_large(path)
+        if info.isdir():
+            continue
+        name = PurePosixPath(info.name)
+        if not info.isreg() or info.issparse() or name.is_absolute() or ".." in name.parts:
+            raise ValueError(
+                f"{path} holds {info.name!r}, which is no plain file inside the archive: "
+                "it is not a product as its distributor packs it; refusing to read it"
+            )
+        yield Member(name.name, path, info.size, info.offset_data)
+
+
+def _too_large(path: Path) -> OSError:
+    return OSError(
+        f"{path} holds more than {LARGEST_PRODUCT >> 30} GiB: no product is as large, refusing it"
+    )
 
 
 def _product(path: Path, members: Iterable[Member], points: RestartPoints | None = None) -> Product:
@@ -246,12 +267,12 @@ def _product(path: Path, members: Iterable[Member], points: RestartPoints | None
     return Product(path, MappingProxyType(by_name), points)
 
 
-def _sha256(stream: IO[bytes], size: int) -> str:
+def sha256_of(read: Callable[[int], bytes], size: int) -> str:
     """Return the digest of the next `size` bytes; one chunk is hashed while the next is read."""
     digest = hashlib.sha256()
     with ThreadPoolExecutor(1) as beside:
         hashing = beside.submit(digest.update, b"")
-        while chunk := stream.read(min(CHUNK, size)):
+        while chunk := read(min(CHUNK, size)):
             hashing.result()
             hashing = beside.submit(digest.update, chunk)
             size -= len(chunk)

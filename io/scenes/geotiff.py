@@ -122,13 +122,16 @@ def read_rows(
 def grid_of(dataset: DatasetReader) -> Grid | None:
     """Return the grid that the file itself states, None where it has no CRS.
 
-    Raises `ValueError` for a rotated or south-up transform.
+    Raises `ValueError` naming the file for a rotated or south-up transform.
     """
     if not dataset.crs:
         return None
     code = dataset.crs.to_epsg()
     crs = f"EPSG:{code}" if code else dataset.crs.to_wkt()
-    return Grid(dataset.shape, dataset.transform, crs)
+    try:
+        return Grid(dataset.shape, dataset.transform, crs)
+    except ValueError as error:
+        raise ValueError(f"{dataset.name}: {error}") from error
 
 
 def same_place(one: Grid, other: Grid) -> bool:

@@ -158,7 +158,10 @@ def _explained(path: Path) -> Iterator[None]:
     """Say of a file that is damaged inside what h5py says in errors that name no file."""
     try:
         yield
-    except (KeyError, RuntimeError, IndexError) as error:
+    except (KeyError, RuntimeError, IndexError, OSError) as error:
+        if getattr(error, "errno", None):
+            # The disk's or the network's fault, not the file's.
+            raise
         raise ProbaVFormatError(f"{path}: damaged inside ({error}): fetch it again") from error
 
 

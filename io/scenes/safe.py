@@ -14,15 +14,15 @@ import re
 import stat
 import struct
 import zipfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import BinaryIO
 
 from zlib_ng import zlib_ng
 
-from scenes.archive import BUFFER, Member, Product
+from scenes.archive import BUFFER, Member, Product, sha256_of
 from scenes.gzip_stream import GzipStream, RestartPoint, RestartPoints
 
 __all__ = ["SafeProduct", "open_safe"]
@@ -40,14 +40,18 @@ RAW_DEFLATE = -15
 class SafeProduct(Product):
     """The members of a SAFE product by path inside it, "GRANULE/L1C_.../MTD_TL.xml".
 
+    What is read of a zip as a whole, metadata and members whose digests are asked for, is compared
+    with the sums in it.
+
     `root` is the name of the SAFE folder, `inside` its path in a zip, "" where the files lie there
-    without it; `deflated` are the members that are so in a zip, `granule` is the granule that was
-    asked for by its folder, None for the product.
+    without it; `deflated` are the members that are so in a zip, `sums` the CRC-32 of its members,
+    `granule` is the granule that was asked for by its folder, None for the product.
     """
 
     root: str = ""
     inside: str = ""
     deflated: frozenset[str] = frozenset()
+    sums: Mapping[str, int] = field(default_factory=dict)
     granule: str | None = None
 
     @property
@@ -67,6 +71,35 @@ class SafeProduct(Product):
         start = RestartPoint(0, member.offset or 0, zlib_ng.decompressobj(RAW_DEFLATE))
         plain = GzipStream(member.file, RestartPoints([start]), 0, member.size)
         return io.BufferedReader(plain, BUFFER)
+
+    def read_bytes(self, name: str) -> bytes:
+        """Return the whole of a metadata file.
+
+        Raises what `Product.read_bytes` raises, and `OSError` where it is damaged.
+        """
+        content = super().read_bytes(name)
+        self._prove(name, zlib_ng.crc32(content))
+        return content
+
+    def _digest(self, name: str) -> str:
+        if not self.sums:
+            return super()._digest(name)
+        found = 0
+        with self.open(name) as stream:
+
+            def read(size: int) -> bytes:
+                nonlocal found
+                chunk = stream.read(size)
+                found = zlib_ng.crc32(chunk, found)
+                return chunk
+
+            digest = sha256_of(read, self.member(name).size)
+        self._prove(name, found)
+        return digest
+
+    def _prove(self, name: str, found: int) -> None:
+        if self.sums.get(self.member(name).name, found) != found:
+            raise OSError(f"{self.path}: {name} is damaged, its CRC-32 is another: fetch it again")
 
     def gdal_path(self, name: str) -> str:
         """Return the path by which GDAL finds the member.
@@ -94,6 +127,9 @@ def open_safe(path: Path) -> SafeProduct:
         return _open_folder(path)
     if not path.exists():
         raise FileNotFoundError(f"no product at {path}: expected a .SAFE folder or a .zip of it")
+    if not path.is_file():
+        # To open a pipe is to wait for ever.
+        raise ValueError(f"{path} is neither a file nor a folder: give the product itself")
     with path.open("rb") as stream:
         if stream.read(len(ZIP_MAGIC)) != ZIP_MAGIC:
             raise ValueError(
@@ -130,6 +166,7 @@ def _open_zip(path: Path) -> SafeProduct:
         root = _root_of(path, [PurePosixPath(info.filename) for info in infos])
         members: dict[str, Member] = {}
         deflated = set()
+        sums = {}
         for info in infos:
             place = PurePosixPath(info.filename)
             if not place.is_relative_to(root):
@@ -139,6 +176,7 @@ def _open_zip(path: Path) -> SafeProduct:
                 raise ValueError(f"{path} holds two files {info.filename}: expected one product")
             start = _data_start(path, stream, info)
             members[name] = Member(name, path, info.file_size, start)
+            sums[name] = info.CRC
             if info.compress_type == zipfile.ZIP_DEFLATED:
                 deflated.add(name)
     # A zip of the files without their folder has the folder's name itself.
@@ -149,6 +187,7 @@ def _open_zip(path: Path) -> SafeProduct:
         root=name,
         inside=root.as_posix() if root.parts else "",
         deflated=frozenset(deflated),
+        sums=MappingProxyType(sums),
     )
 
 
@@ -187,9 +226,10 @@ def _root_of(path: Path, places: Iterable[PurePosixPath]) -> PurePosixPath:
 
 def _data_start(path: Path, stream: BinaryIO, info: zipfile.ZipInfo) -> int:
     """Return where a member's bytes begin: only the local header knows its own length."""
-    stream.seek(info.header_offset)
+    # Negative where bytes before it were lost.
+    stream.seek(max(0, info.header_offset))
     header = stream.read(LOCAL_HEADER)
-    if not header.startswith(ZIP_MAGIC):
+    if info.header_offset < 0 or not header.startswith(ZIP_MAGIC):
         raise OSError(f"{path} is damaged at {info.filename}: fetch it again")
     name, extra = struct.unpack_from("<HH", header, LENGTHS_AT)
     start: int = info.header_offset + LOCAL_HEADER + name + extra

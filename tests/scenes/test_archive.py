@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scenes import archive, tar_headers
 from scenes.archive import open_product
 from scenes.gzip_stream import POINT_INTERVAL, GzipStream, RestartPoints
+from scenes.safe import open_safe
 
 FILES = {
     "A_MTL.txt": b"GROUP = A\n",
@@ -30,6 +32,17 @@ def folder(tmp_path: Path) -> Path:
     for name, content in FILES.items():
         (folder / name).write_bytes(content)
     return folder
+
+
+@pytest.fixture
+def limits(monkeypatch):
+    """A function that sets limits of a module."""
+
+    def apply(module, **values):
+        for name, value in values.items():
+            monkeypatch.setattr(module, name, value)
+
+    return apply
 
 
 def write_tar(path: Path, *members: tarfile.TarInfo | str, mode: str = "w") -> Path:
@@ -129,6 +142,52 @@ def test_a_flipped_bit_in_a_compressed_archive_is_found(folder, pack):
     path.write_bytes(content)
     with pytest.raises(OSError, match=r"A\.tar\.gz"):
         open_product(path)
+
+
+def test_headers_are_not_taken_into_memory_whatever_they_say(tmp_path, limits):
+    path = tmp_path / "A.tar"
+    long = tarfile.TarInfo("A_MTL.txt")
+    long.pax_headers = {"path": "a" * 4096}
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(long)
+    assert len(open_product(path).members) == 1
+    limits(tar_headers, LARGEST=4096)
+    with pytest.raises(OSError, match=r"A\.tar has a header of 4,608 bytes"):
+        open_product(path)
+
+
+@pytest.mark.parametrize("form", ["tar", "tar.gz"])
+def test_more_than_any_product_has_is_not_read(folder, pack, form, limits):
+    path = pack(folder, form)
+    limits(archive, LARGEST_PRODUCT=12_000_000)
+    with pytest.raises(OSError, match=rf"{path.name} holds more than"):
+        open_product(path)
+
+
+def test_what_follows_a_tar_is_not_inflated_for_ever(tmp_path, limits):
+    path = tmp_path / "A.tar.gz"
+    plain = write_tar(tmp_path / "A.tar", "A_MTL.txt").read_bytes()
+    path.write_bytes(gzip.compress(plain + bytes(8_000_000)))
+    assert list(open_product(path).members) == ["A_MTL.txt"]
+    limits(archive, LARGEST_PRODUCT=5_000_000)
+    os.utime(path, (1, 1))
+    with pytest.raises(OSError, match=r"A\.tar\.gz holds more than"):
+        open_product(path)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_metadata_are_small(folder, pack, form, limits):
+    product = open_product(pack(folder, form))
+    limits(archive, LARGEST_METADATA=9)
+    with pytest.raises(OSError, match=r"A_MTL\.txt has 10 bytes: no metadata file is as large"):
+        product.read_bytes("A_MTL.txt")
+
+
+@pytest.mark.parametrize("opened", [open_product, open_safe])
+def test_nobody_waits_for_a_pipe(tmp_path, opened):
+    os.mkfifo(tmp_path / "A.tar")
+    with pytest.raises(ValueError, match=r"A\.tar is neither a file nor a folder"):
+        opened(tmp_path / "A.tar")
 
 
 def test_a_replaced_archive_is_read_anew(tmp_path):

@@ -248,6 +248,19 @@ def test_bands_of_different_shape_or_place_are_refused(
         open_scene(folder, BANDS)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_band_that_is_turned_is_named(make_scene, pack, form):
+    folder = make_scene("C1")
+    (file,) = folder.glob("*_B4.TIF")
+    with rasterio.open(file, "r+", driver="GTiff") as dataset:
+        dataset.transform = Affine(30, 5, 375285, 5, -30, 952515)
+    path = pack(folder, form)
+    name = f"{file.name}: " if form == "tar.gz" else f"{path}"
+    with pytest.raises(ValueError, match="north-up") as caught:
+        open_scene(path, BANDS)
+    assert name in str(caught.value)
+
+
 def test_several_bands_in_a_file_are_refused(make_scene):
     folder = make_scene("C1")
     path = folder / f"{folder.name}_B4.TIF"

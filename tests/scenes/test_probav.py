@@ -1,3 +1,4 @@
+import errno
 import time
 from datetime import UTC, datetime
 
@@ -256,7 +257,8 @@ def test_damage_that_h5py_meets_names_the_file(tmp_path, monkeypatch):
     path.write_bytes(b"")
     with h5py.File(path, "w") as file:
         file.create_group("LEVEL2A")
-    for error in (KeyError("bad object header"), RuntimeError("bad filter")):
+    errors = KeyError("bad object header"), RuntimeError("bad filter"), OSError("bad checksum")
+    for error in errors:
 
         def damaged(*_, error=error):
             raise error
@@ -264,3 +266,17 @@ def test_damage_that_h5py_meets_names_the_file(tmp_path, monkeypatch):
         monkeypatch.setattr(h5py.Group, "get", damaged)
         with pytest.raises(ProbaVFormatError, match=r"PROBAV\.HDF5: damaged inside .*bad"):
             open_probav(path).__enter__()
+
+
+def test_a_disk_that_fails_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "PROBAV.HDF5"
+    with h5py.File(path, "w") as file:
+        file.create_group("LEVEL2A")
+
+    def failing(*_):
+        raise OSError(errno.EIO, "file read failed")
+
+    monkeypatch.setattr(h5py.Group, "get", failing)
+    with pytest.raises(OSError, match="read failed") as caught, open_probav(path):
+        pass
+    assert caught.value.errno == errno.EIO

@@ -138,6 +138,32 @@ def test_a_damaged_local_header_is_refused(tmp_path):
         open_safe(path)
 
 
+def test_lost_bytes_are_an_error_that_names_the_file(tmp_path):
+    path = make_zip(tmp_path, zipfile.ZIP_STORED)
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + content[200:])
+    with pytest.raises(OSError, match=r"product\.zip is damaged at"):
+        open_safe(path)
+
+
+@pytest.mark.parametrize(("name", "data"), MEMBERS.items())
+def test_sums_of_a_zip_are_compared(tmp_path, name, data):
+    path = make_zip(tmp_path, zipfile.ZIP_STORED)
+    content = path.read_bytes()
+    place = content.rindex(data[-4:], 0, content.index(b"PK\x01\x02"))
+    if name.endswith("xml"):
+        place = content.index(data)
+    path.write_bytes(content[:place] + b"?" + content[place + 1 :])
+    product = open_safe(path)
+    expected = rf"product\.zip: {name} is damaged, its CRC-32"
+    with pytest.raises(OSError, match=expected):
+        product.digests([name])
+    with pytest.raises(OSError, match=expected):
+        product.read_bytes(name)
+    others = [other for other in MEMBERS if other != name]
+    assert len(product.digests(others)) == 4
+
+
 def test_damaged_deflate_data_is_an_error_that_names_the_file(tmp_path):
     path = make_zip(tmp_path)
     product = open_safe(path)

@@ -5,13 +5,17 @@ Usage: `with Reader("jp2", folder) as reader: outcome = reader.read(17)`
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import logging
 import multiprocessing
 import random
 import resource
 import shutil
+import tarfile
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -124,10 +128,67 @@ def _registered(folder: Path) -> None:
     (folder / "digest").write_text(digest)
 
 
+def _tar(folder: Path) -> bytes:
+    """Make a Landsat scene, and return it as a tar archive in its place."""
+    scene, *_ = small_scenes.landsat(folder, bands=("B4",))
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for file in sorted(scene.iterdir()):
+            info = tarfile.TarInfo(file.name)
+            info.size = file.stat().st_size
+            archive.addfile(info, io.BytesIO(file.read_bytes()))
+    shutil.rmtree(scene)
+    return packed.getvalue()
+
+
+def _landsat_tar(folder: Path) -> None:
+    content = _tar(folder)
+    (folder / f"{small_scenes.LANDSAT}.tar").write_bytes(content)
+
+
+def _landsat_tar_gz(folder: Path) -> None:
+    content = _tar(folder)
+    (folder / f"{small_scenes.LANDSAT}.tar.gz").write_bytes(gzip.compress(content, mtime=0))
+
+
+def _read_tar(folder: Path) -> bytes:
+    (path,) = folder.iterdir()
+    scene = open_scene(path, ["B4"])
+    with scene.reader(["B4"]) as reader:
+        values = reader.read("B4", Rows(0, scene.grid.height)).tobytes()
+    digests = scene.product.digests([scene.metadata.files["B4"], scene.metadata.member])
+    return values + repr((scene.grid, scene.metadata, digests)).encode()
+
+
+def _sentinel2_zip(folder: Path) -> None:
+    safe, *_ = small_scenes.sentinel2(folder)
+    with zipfile.ZipFile(folder / f"{safe.stem}.zip", "w") as archive:
+        for file in sorted(file for file in safe.rglob("*") if file.is_file()):
+            # ESA's are stored, others deflated. The date is the same each time.
+            kind = zipfile.ZIP_STORED if file.suffix == ".jp2" else zipfile.ZIP_DEFLATED
+            info = zipfile.ZipInfo(file.relative_to(folder).as_posix())
+            archive.writestr(info, file.read_bytes(), kind)
+    shutil.rmtree(safe)
+
+
+def _read_zip(folder: Path) -> bytes:
+    (path,) = folder.iterdir()
+    scene = open_sentinel2(path)
+    with scene.reader(["B2"], 30, 1) as reader:
+        out = np.empty((*reader.grid.shape, 1), np.float32)
+        invalid = reader.read(Rows(0, len(out)), out)
+        grid = reader.grid
+    digests = scene.product.digests(scene.files(["B2"]).values())
+    return out.tobytes() + invalid.tobytes() + repr((grid, digests)).encode()
+
+
 _XML = ("**/MTD_MSIL1C.xml", "**/MTD_TL.xml")
 _JP2 = ("**/*_B02.jp2",)
 FORMATS = {
     "landsat tiff": Format(_landsat, _read_tiff, ("*/*_B4.TIF",)),
+    "landsat tar": Format(_landsat_tar, _read_tar, ("*.tar",)),
+    "landsat tar.gz": Format(_landsat_tar_gz, _read_tar, ("*.tar.gz",)),
+    "sentinel-2 zip": Format(_sentinel2_zip, _read_zip, ("*.zip",), True),
     "mtl": Format(_landsat, _read_mtl, ("*/*_MTL.txt",)),
     "envi mask": Format(_landsat, _read_envi, ("*/*_fixedmask.img", "*/*_fixedmask.hdr")),
     "jp2": Format(small_scenes.sentinel2, _read_safe, _JP2),
@@ -181,6 +242,16 @@ def mutated(content: bytes, dice: random.Random) -> bytes:
         case "cut":
             del data[dice.randrange(size) :]
     return bytes(data)
+
+
+def _other(suffix: str, content: bytes, dice: random.Random) -> bytes:
+    if suffix in TEXTS and dice.random() < 0.5:
+        # Of texts, flipped bits tell little but that they are no texts.
+        return rewritten(content, dice)
+    if suffix == ".gz" and dice.random() < 0.5:
+        # Its checksum finds all else.
+        return gzip.compress(mutated(gzip.decompress(content), dice), mtime=0)
+    return mutated(content, dice)
 
 
 class Reader:
@@ -250,11 +321,9 @@ def _serve(name: str, folder: Path, pipe: Connection) -> None:
         number = pipe.recv()
         place = number % len(files)
         dice = random.Random(f"{name} {number}")
-        # Of texts, flipped bits tell little but that they are no texts.
-        as_text = files[place].suffix in TEXTS and dice.random() < 0.5
         changed = whole[place]
         while changed == whole[place]:
-            changed = (rewritten if as_text else mutated)(whole[place], dice)
+            changed = _other(files[place].suffix, whole[place], dice)
         files[place].write_bytes(changed)
         pipe.send(_outcome(kind, folder, right))
         files[place].write_bytes(whole[place])
@@ -264,6 +333,8 @@ def _outcome(kind: Format, folder: Path, right: bytes) -> tuple[str, str]:
     try:
         return (EQUAL if kind.read(folder) == right else DIFFERENT), ""
     except (OSError, ValueError) as error:
+        if str(folder) not in str(error):
+            return FOREIGN, f"names no file: {error}"
         return REFUSED, str(error)
     except Exception as error:
         return FOREIGN, f"{type(error).__name__}: {error}"

@@ -14,8 +14,9 @@ import pytest
 
 MUTANTS, AT_ONCE = int(os.environ.get("SOAK_MUTANTS", "1000")), 2
 FORMATS = (
-    "landsat tiff", "mtl", "envi mask", "jp2", "jp2 with sums", "safe xml", "safe xml with sums",
-    "proba-v hdf5", "weights", "weights with digest",
+    "landsat tiff", "landsat tar", "landsat tar.gz", "sentinel-2 zip", "mtl", "envi mask", "jp2",
+    "jp2 with sums", "safe xml", "safe xml with sums", "proba-v hdf5", "weights",
+    "weights with digest",
 )  # fmt: skip
 
 
