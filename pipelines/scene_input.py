@@ -146,4 +146,4 @@ def _member(product: Product, name: str) -> Member:
         place = product.path / name if product.path.is_dir() else product.path
         return Member(place, present=False)
     member = product.member(name)
-    return Member(member.file, packed=member.offset is not None)
+    return Member(member.file, packed=member.name if member.offset is not None else "")

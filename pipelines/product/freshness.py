@@ -21,7 +21,7 @@ import luigi
 
 from pipelines.product.difference import difference, without_inputs
 from pipelines.product.digests import Seen
-from pipelines.product.inputs import ExternalInput, identify
+from pipelines.product.inputs import ExternalInput, asked_of, identify
 from pipelines.product.record import (
     BrokenRecord,
     Identity,
@@ -269,8 +269,11 @@ def _remade(task: luigi.Task, digests: Mapping[str, str]) -> Iterator[str]:
 def _is_gone(source: ExternalInput, then: Identity) -> bool:
     """Tell whether an input that was recorded is there no longer, in whole or in part.
 
-    In part means that files were deleted and those that are left did not change.
+    In part means that files were deleted and those that are left did not change. What was never
+    read is not gone.
     """
+    if then.asked not in ("", asked_of(source)):
+        return False
     path = os.path.abspath(source.path)  # noqa: PTH100 - no I/O
     if not os.path.lexists(path):  # noqa: PTH110 - no Path method before Python 3.12
         return Path(path).name == Path(then.path).name

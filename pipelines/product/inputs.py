@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +25,7 @@ __all__ = [
     "InputChanged",
     "Member",
     "ResolvedInput",
+    "asked_of",
     "fetched_by",
     "identify",
 ]
@@ -41,13 +42,14 @@ class InputChanged(RuntimeError):
 class Member:
     """One member of an input.
 
-    `file` is what to `stat`: the member itself, or with `packed` the archive that holds it.
-    `present` is False for an optional member that is not there; `file` is then where it would be.
+    `file` is what to `stat`: the member itself, or the archive that holds it; `packed` is then its
+    name in there. `present` is False for an optional member that is not there; `file` is then where
+    it would be.
     """
 
     file: Path
     present: bool = True
-    packed: bool = False
+    packed: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,10 @@ class ResolvedInput:
 
 
 class ExternalInput(Protocol):
-    """A file, folder or archive that a task reads and no task makes."""
+    """A file, folder or archive that a task reads and no task makes.
+
+    A dataclass, whose fields say what is read of it: those that are equal, resolve alike.
+    """
 
     @property
     def path(self) -> Path:
@@ -116,15 +121,16 @@ def fetched_by(source: ExternalInput) -> Sequence[luigi.Task]:
 def identify(source: ExternalInput, known: Iterable[Identity] = ()) -> Identity:
     """Say what `source` is, hashing as little as is safe.
 
-    An identity in `known` that was found at the same path, whose files are unchanged, is returned
-    as it is, and nothing is opened. Otherwise digests come from this process's memory, from the
-    record of a product of ours, and last from reading the member.
+    An identity in `known` for which the same was asked of the same path, and whose files are
+    unchanged, is returned as it is, and nothing is opened. Otherwise digests come from this
+    process's memory, from the record of a product of ours, and last from reading the member.
 
     Raises what `source.resolve` raises, and `InputChanged` for a file that does not keep still.
     """
     path = os.path.abspath(source.path)  # noqa: PTH100 - no I/O
+    asked = asked_of(source)
     for identity in known:
-        if identity.path != path or not _may_be_of(source, identity):
+        if (identity.path, identity.asked) != (path, asked):
             continue
         if all(seen.holds() for seen in identity.members.values()):
             return identity
@@ -141,14 +147,18 @@ def identify(source: ExternalInput, known: Iterable[Identity] = ()) -> Identity:
                     name: Seen.of(_absolute(member.file), before[name], digests.get(name), now)
                     for name, member in resolved.members.items()
                 },
+                asked,
             )
     raise InputChanged(f"{source.path} changes while it is read; try again when it is complete")
 
 
-def _may_be_of(source: ExternalInput, known: Identity) -> bool:
-    """Tell other files of one folder from those that were read: by their names, no I/O."""
-    names = (*source.names, *source.optional) if isinstance(source, FileInput) else ()
-    return not names or set(names) == set(known.members)
+def asked_of(source: ExternalInput) -> str:
+    """Return in words what is read of an input, wherever it is."""
+    kind = type(source).__name__
+    if not is_dataclass(source):
+        return kind
+    chosen = (each.name for each in fields(source) if each.name != "path")
+    return f"{kind}({', '.join(f'{name}={getattr(source, name)!r}' for name in chosen)})"
 
 
 def _digests(resolved: ResolvedInput, stamps: Mapping[str, Stamp], now: int) -> dict[str, str]:
@@ -157,7 +167,7 @@ def _digests(resolved: ResolvedInput, stamps: Mapping[str, Stamp], now: int) -> 
     for name, member in resolved.members.items():
         if not member.present:
             continue
-        known = MEMO.get(_absolute(member.file), stamps[name], name)
+        known = MEMO.get(_absolute(member.file), stamps[name], member.packed)
         if known is None and not member.packed:
             known = recorded_digest(member.file)
         if known is None:
@@ -167,7 +177,8 @@ def _digests(resolved: ResolvedInput, stamps: Mapping[str, Stamp], now: int) -> 
     if unknown:
         found |= resolved.digests(unknown)
     for name in unknown:
-        MEMO.put(_absolute(resolved.members[name].file), stamps[name], found[name], now, name)
+        member = resolved.members[name]
+        MEMO.put(_absolute(member.file), stamps[name], found[name], now, member.packed)
     return found
 
 

@@ -52,12 +52,14 @@ class BrokenRecord(ValueError):
 class Identity:
     """What an external input is: a product id and the digests of the members that a task reads.
 
-    `path` is where it was found (absolute); it and the stamps are no part of the identity.
+    `path` is where it was found (absolute), `asked` what was to be read of it ("" in old records);
+    they and the stamps are no part of the identity.
     """
 
     path: str
     id: str
     members: Mapping[str, Seen]
+    asked: str = ""
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -108,6 +110,7 @@ class Record:
                 entry["path"],
                 entry["id"],
                 {member: Seen(*seen) for member, seen in entry["members"].items()},
+                entry.get("asked", ""),
             )
             for place, entry in self._own("inputs").items()
         }
@@ -284,6 +287,7 @@ def _inputs(inputs: Mapping[str, Identity]) -> dict[str, Any]:
         place: {
             "path": identity.path,
             "id": identity.id,
+            "asked": identity.asked,
             "members": {member: list(seen) for member, seen in identity.members.items()},
         }
         for place, identity in inputs.items()

@@ -360,7 +360,7 @@ def test_product_of_ours_is_identified_by_its_record(
 
 def test_digest_of_an_archive_is_never_taken_for_its_member(packed: Any, out: Path) -> None:
     archive = out / "scene.copied.txt"
-    member = inputs.Member(archive, packed=True)
+    member = inputs.Member(archive, packed="m")
 
     class Archive:
         path = archive
