@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint quick install clean
+.PHONY: demo test lint quick audit install clean
 
 demo: install
 	$(BIN)/luigi --module pipelines Demo --outfolder demo
@@ -31,5 +31,13 @@ lint: install
 quick: install
 	$(BIN)/pytest -q -n 2 --dist loadfile
 
+# Asks the database of known flaws at the package index about what is installed, from an environment of its own. It
+# needs a network that reaches it; --strict: what nothing could be learnt about is an error.
+audit: install
+	test -x $(VENV)-audit/bin/python || $(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/pip install --quiet "pip-audit>=2.9,<3"
+	$(BIN)/pip freeze --exclude-editable | $(VENV)-audit/bin/pip-audit --strict --no-deps \
+	    --disable-pip --requirement /dev/stdin
+
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-audit demo build dist *.egg-info
