@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Any
 
 import luigi
@@ -21,10 +23,14 @@ __all__ = ["Progress", "partly", "reporting", "silent"]
 
 # Given to pure functions: the fraction done (0 to 1), and what is being done.
 Progress = Callable[[float, str], None]
+# The same for the scheduler; None is the end.
+_News = SimpleQueue[tuple[float, str] | None]
 
 _log = logging.getLogger("luigi-interface.skysieve")
 # The scheduler's page asks for nothing more often; each message is a request to `luigid`.
 _REPORT_SECONDS = 2.0
+# What was said last may take so long to arrive.
+_LAST_SECONDS = 1.0
 # A line at each tenth, and not more than one in this time.
 _LINE_STEP = 0.1
 _LINE_SECONDS = 5.0
@@ -47,8 +53,10 @@ def partly(progress: Progress, share: float = 0.98) -> Progress:
 def reporting(task: luigi.Task) -> Iterator[Progress]:
     """Yield the function that shows the progress of `task` in the way that the settings say."""
     shown = style()
-    with _bar(task) if shown == "bar" else _lines(task, shown == "lines") as show:
-        report = _reporter(task)
+    with (
+        _bar(task) if shown == "bar" else _lines(task, shown == "lines") as show,
+        _page(task) as report,
+    ):
 
         def progress(fraction: float, message: str = "") -> None:
             fraction = min(max(fraction, 0.0), 1.0)
@@ -113,12 +121,30 @@ def _lines(task: luigi.Task, shown: bool) -> Iterator[Progress]:
     yield show if shown else silent
 
 
-def _reporter(task: luigi.Task) -> Progress:
-    """Return what tells the scheduler, which shows percentage and message on its page."""
+@contextmanager
+def _page(task: luigi.Task) -> Iterator[Progress]:
+    """Yield what tells the scheduler, which shows percentage and message on its page.
+
+    A thread tells it: Luigi repeats a request for minutes where the scheduler does not answer, and
+    then raises, but the work neither waits for a page nor fails because of it.
+    """
     percentage: Any = getattr(task, "set_progress_percentage", None)
     status: Any = getattr(task, "set_status_message", None)
     if percentage is None or status is None:
-        return silent
+        yield silent
+        return
+    news: _News = SimpleQueue()
+
+    def tell() -> None:
+        while (given := _latest(news)) is not None:
+            try:
+                percentage(round(100 * given[0]))
+                status(given[1])
+            except Exception as error:
+                _log.warning("%s: the scheduler was not told the progress: %s", title(task), error)
+
+    teller = threading.Thread(target=tell, name="progress", daemon=True)
+    teller.start()
     sent = 0.0
 
     def report(fraction: float, message: str = "") -> None:
@@ -126,7 +152,22 @@ def _reporter(task: luigi.Task) -> Progress:
         now = time.monotonic()
         if now - sent >= _REPORT_SECONDS or fraction >= 1.0:
             sent = now
-            percentage(round(100 * fraction))
-            status(message)
+            news.put((fraction, message))
 
-    return report
+    try:
+        yield report
+    finally:
+        news.put(None)
+        teller.join(_LAST_SECONDS)
+
+
+def _latest(news: _News) -> tuple[float, str] | None:
+    """Wait for news; return the last of them, and None where the end is all that is left."""
+    given = news.get()
+    while given is not None and not news.empty():
+        newer = news.get()
+        if newer is None:
+            news.put(None)
+            break
+        given = newer
+    return given
