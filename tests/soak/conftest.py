@@ -25,6 +25,12 @@ def mutants() -> ModuleType:
     return _module("small_mutants")
 
 
+@pytest.fixture(scope="session")
+def cluster() -> ModuleType:
+    """The module `small_cluster`: luigid and workers as deploy/ starts them."""
+    return _module("small_cluster")
+
+
 def _module(name: str) -> ModuleType:
     for folder in map(str, FOLDERS):
         # They stay: processes that are started by `spawn` look there, too.
