@@ -16,8 +16,8 @@ are "start", "processing_time", and these, which say how it came out:
 
 With the end of a task that was started come `seconds`, `cpu_seconds`, `peak_memory` (bytes) and
 `peak_memory_of`: "task" for a process of its own, "worker" for one that may have run others before.
-`passing` is true where it may work another time, as the network or a service was at fault. Secrets
-are taken out of all texts (`pipelines.redaction`).
+`passing` is true where it may work another time, as the network, a service or the central scheduler
+was at fault. Secrets are taken out of all texts (`pipelines.redaction`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import luigi
+from luigi.rpc import RPCError
 
 from pipelines.over_time import took_too_long
 from pipelines.product.freshness import is_product, readable_record
@@ -103,7 +104,8 @@ def _broken(task: luigi.Task, error: BaseException) -> None:
 
 
 def _failed(task: luigi.Task, event: str, error: BaseException, **more: Any) -> None:
-    known = {"errno": getattr(error, "errno", None), "passing": getattr(error, "passing", None)}
+    passing = isinstance(error, RPCError) or getattr(error, "passing", None)
+    known = {"errno": getattr(error, "errno", None), "passing": passing}
     more |= {key: value for key, value in known.items() if isinstance(value, int)}
     more |= {"error": type(error).__name__, "message": _message(error)}
     _append(task, event, outcome="failure", **more)

@@ -214,6 +214,15 @@ def test_status_with_events(
     assert main(["status", str(out), "--events", str(tmp_path / "none")]) == 2
 
 
+def test_a_scheduler_that_is_away_is_not_the_fault_of_a_task(events: Any, tmp_path: Path) -> None:
+    config = tmp_path / "away.cfg"
+    config.write_text("[core]\nrpc_retry_attempts = 1\n")
+    (end,) = events(
+        "Copied", "--scheduler-url", "http://127.0.0.1:9", code=40, LUIGI_CONFIG_PATH=str(config)
+    )
+    assert (end["event"], end["error"], end["passing"]) == ("broken", "RPCError", True)
+
+
 def test_a_failure_that_was_mended_is_not_told(
     graph: Any, events: Any, out: Path, scene: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -38,7 +38,8 @@ DEPLOYED: Mapping[str, Mapping[str, object]] = {
 SHORT: Mapping[str, Mapping[str, object]] = {
     "luigid.cfg": {"worker_disconnect_delay": 3, "retry_delay": 1},
     "worker.cfg": {
-        "rpc_retry_wait": 1, "wait_interval": 0.5, "wait_jitter": 0.5, "ping_interval": 0.5,
+        "rpc_retry_attempts": 30, "rpc_retry_wait": 1, "ping_interval": 0.5,
+        "wait_interval": 0.5, "wait_jitter": 0.5,
     },
     "unit": {"RestartSec": 1},
 }  # fmt: skip
@@ -180,7 +181,9 @@ class Cluster:
     ) -> None:  # fmt: skip
         self.folder, self.out, self.workers = folder, folder / "out", list[Worker]()
         self.published = Publications(self.out)
-        self._inbox, self._hosts, self._scheduler_host = inbox, hosts, scheduler
+        self._hosts, self._scheduler_host = hosts, scheduler
+        self.task = ["Reprocess", "--pipeline", "convert", "--inbox", str(inbox),
+                     "--outfolder", str(self.out)]  # fmt: skip
         self._address, self.port = address, _free_port()
         self._began, self.seconds = time.monotonic(), 0.0
         self._pause = float(str(times["unit"]["RestartSec"]))
@@ -199,10 +202,7 @@ class Cluster:
         self.start_scheduler()
         command = _exec_start("skysieve-worker@.service", SKYSIEVE_WORKERS="1")
         place = command.index("$SKYSIEVE_TASK")
-        command[place : place + 1] = [
-            "Reprocess", "--pipeline", "convert", "--inbox", str(self._inbox),
-            "--outfolder", str(self.out),
-        ]  # fmt: skip
+        command[place : place + 1] = self.task
         for number, host in enumerate(self._hosts):
             log = self.folder / f"worker-{number}.log"
             self.workers.append(
@@ -233,6 +233,7 @@ class Cluster:
         """Return that of a process that reads these settings."""
         return {
             "LUIGI_CONFIG_PATH": str(self.folder / settings), "NO_PROXY": "*",
+            "PATH": f"{BIN}:{os.environ['PATH']}",
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "io")]),
         }  # fmt: skip
 
