@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import rasterio
@@ -31,7 +31,15 @@ from scenes.archive import lone_file
 from scenes.geotiff import gdal_cache, gdal_environment, grid_of, open_geotiff, read_rows
 from scenes.grid import Grid, Rows, strips
 
-__all__ = ["DB_RANGE", "POLARISATIONS", "Sentinel1Image", "open_sentinel1", "write_sentinel1"]
+__all__ = [
+    "DB_RANGE",
+    "POLARISATIONS",
+    "Sentinel1Image",
+    "Sentinel1Reader",
+    "open_sentinel1",
+    "require_db",
+    "write_sentinel1",
+]
 
 Floats: TypeAlias = NDArray[np.float32]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -126,7 +134,7 @@ def open_sentinel1(path: Path) -> Sentinel1Image:
                 f"{path} has no CRS: expected an image that is terrain corrected onto the grid of "
                 "the scene it goes with (in SNAP: Terrain Correction, then collocation)"
             )
-        _require_db(path, dataset, numbers)
+        _require_db_somewhere(path, dataset, numbers)
     return Sentinel1Image(path, grid, POLARISATIONS, numbers)
 
 
@@ -162,6 +170,18 @@ def write_sentinel1(path: Path, grid: Grid, sigma0_db: Floats) -> None:
         ) as dataset:
             dataset.descriptions = POLARISATIONS
             dataset.write(np.moveaxis(np.asarray(sigma0_db, np.float32), -1, 0))
+
+
+def require_db(path: Path, sigma0: NDArray[np.floating[Any]]) -> None:
+    """Raise `ValueError` naming `path` unless `(n, 2)` finite values, VV and VH, are in dB."""
+    for band, values in zip(POLARISATIONS, sigma0.T, strict=True):
+        if np.mean(values < 0) < _LEAST_NEGATIVE:
+            low, middle, high = np.percentile(values, [1, 50, 99])
+            raise ValueError(
+                f"{path}: {band} has values from {low:.3g} to {high:.3g} (median {middle:.3g}), "
+                "hardly any of them negative, as linear power or amplitudes have: expected sigma0 "
+                f"in dB; {_CALIBRATE}"
+            )
 
 
 @contextlib.contextmanager
@@ -215,7 +235,7 @@ def _numbers(path: Path, descriptions: Sequence[str | None]) -> tuple[int, ...]:
     return numbers
 
 
-def _require_db(path: Path, dataset: DatasetReader, numbers: tuple[int, ...]) -> None:
+def _require_db_somewhere(path: Path, dataset: DatasetReader, numbers: tuple[int, ...]) -> None:
     """Raise `ValueError` unless the values, at some rows with data, are sigma0 in dB."""
     found = np.empty((0, len(numbers)), np.float32)
     every = list(strips(dataset.height, _ROWS))
@@ -232,14 +252,7 @@ def _require_db(path: Path, dataset: DatasetReader, numbers: tuple[int, ...]) ->
             f"{DB_RANGE[1]:g} dB): expected sigma0 in dB; {_CALIBRATE}, and look whether it covers "
             "the scene"
         )
-    for band, values in zip(POLARISATIONS, found.T, strict=True):
-        if np.mean(values < 0) < _LEAST_NEGATIVE:
-            low, middle, high = np.percentile(values, [1, 50, 99])
-            raise ValueError(
-                f"{path}: {band} has values from {low:.3g} to {high:.3g} (median {middle:.3g}), "
-                "hardly any of them negative, as linear power or amplitudes have: expected sigma0 "
-                f"in dB; {_CALIBRATE}"
-            )
+    require_db(path, found)
 
 
 def _read(

@@ -219,6 +219,12 @@ def benchmarks() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def small_triplets() -> ModuleType:
+    """The module `small_triplets`: makers of patches for cloud removal in the published layouts."""
+    return _beside("small_triplets")
+
+
+@pytest.fixture(scope="session")
 def serving() -> ModuleType:
     """The module `small_server`: a server on this machine, and answers for it."""
     return _beside("small_server")
