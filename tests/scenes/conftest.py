@@ -225,6 +225,12 @@ def small_triplets() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def small_series() -> ModuleType:
+    """The module `small_series`: makers of series of months for cloud removal."""
+    return _beside("small_series")
+
+
+@pytest.fixture(scope="session")
 def serving() -> ModuleType:
     """The module `small_server`: a server on this machine, and answers for it."""
     return _beside("small_server")
