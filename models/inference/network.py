@@ -39,6 +39,9 @@ class Runtime(Protocol):
     def prepare(self, shape: tuple[int, int], margin: int, jobs: int) -> Predict:
         """Return the function for tiles that yield `shape`; `jobs` threads may call it at once."""
 
+    def whole(self, shape: tuple[int, int], jobs: int) -> Predict:
+        """Return the function for whole images of `shape`, padded as in the network's training."""
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models.inference.graph import Graph
 from models.inference.network import Precision, Predict
 from models.inference.openvino_graph import tile_model
+from models.inference.openvino_whole import whole_model
 
 __all__ = ["OpenVinoRuntime"]
 
@@ -40,6 +41,24 @@ class OpenVinoRuntime:
         What it returns is valid until the same thread calls it again. Raises `ValueError` where
         the device is not there.
         """
+        predict = self._compiled(tile_model(self.graph, shape, margin), jobs)
+        # The first exchange of arrays in a process must not be two threads' at once: the bindings
+        # wait for each other then, one for the interpreter's lock, one for their own.
+        sides = (shape[0] + 2 * margin, shape[1] + 2 * margin)
+        predict(np.zeros((*sides, self.graph.bands), np.float32))
+        return predict
+
+    def whole(self, shape: tuple[int, int], jobs: int) -> Predict:
+        """Return the function for whole images of `shape`, padded as in the network's training.
+
+        Otherwise it is as that of `prepare`. Raises `ValueError` too for sides that are not
+        multiples of the network's stride.
+        """
+        predict = self._compiled(whole_model(self.graph, shape), jobs)
+        predict(np.zeros((*shape, self.graph.bands), np.float32))
+        return predict
+
+    def _compiled(self, model: openvino.Model, jobs: int) -> Predict:
         core = openvino.Core()
         if not any(name.split(".")[0] == self.device for name in core.available_devices):
             raise ValueError(
@@ -53,7 +72,7 @@ class OpenVinoRuntime:
         }
         if self.device == "CPU":
             settings["INFERENCE_NUM_THREADS"] = self.threads
-        compiled = core.compile_model(tile_model(self.graph, shape, margin), self.device, settings)
+        compiled = core.compile_model(model, self.device, settings)
         own = threading.local()
 
         def predict(tile: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -63,8 +82,4 @@ class OpenVinoRuntime:
             result: NDArray[np.float32] = found[0][0]
             return result
 
-        # The first exchange of arrays in a process must not be two threads' at once: the bindings
-        # wait for each other then, one for the interpreter's lock, one for their own.
-        sides = (shape[0] + 2 * margin, shape[1] + 2 * margin)
-        predict(np.zeros((*sides, self.graph.bands), np.float32))
         return predict

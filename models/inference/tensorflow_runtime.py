@@ -58,3 +58,7 @@ class TensorFlowRuntime:
             return result
 
         return predict
+
+    def whole(self, shape: tuple[int, int], jobs: int) -> Predict:
+        """Return the function for whole images of `shape`, padded as in the network's training."""
+        return self.prepare(shape, 0, jobs)

@@ -93,6 +93,20 @@ def test_openvino_yields_what_keras_yields(model, image, tmp_path):
     np.testing.assert_array_equal(graph.neutral, neutral_input(model))
 
 
+def test_whole_images_are_padded_as_in_the_training(model, image):
+    expected = np.asarray(model(image[None], training=False))[0]
+    shape = image.shape[:2]
+    for runtime in (OpenVinoRuntime(graphs.describe(model)), TensorFlowRuntime(model)):
+        found = runtime.whole(shape, 1)(image)
+        np.testing.assert_allclose(found, expected, atol=1e-5 * max(1, np.abs(expected).max()))
+
+
+def test_whole_images_have_sides_that_fit():
+    runtime = OpenVinoRuntime(graphs.describe(NETWORKS["unet"]()))
+    with pytest.raises(ValueError, match="multiples of 4"):
+        runtime.whole((40, 30), 1)
+
+
 def test_tensorflow_yields_what_keras_yields(model, image):
     found = TensorFlowRuntime(model).prepare((40, 24), 24, 2)(image)
     expected = centre(model, image)
