@@ -1,0 +1,1 @@
+"""Removal of clouds: what networks are given, what is covered, and how results are put together."""
