@@ -78,15 +78,16 @@ def adapted_detection(generator: str, detector: str) -> dict[str, Weights]:
 
 def load_network(
     used: Iterable[Weights],
-    open_source: OpenSource,
+    open_source: OpenSource | None,
     runtime: str = "openvino",
     precision: str = "f32",
     device: str = "auto",
 ) -> Network:
     """Load networks whose weights are there; each reads what the one before yields.
 
-    `open_source` opens the scene, for a first network that takes statistics over it. Raises what
-    `models.inference.loading.load_stage` raises, and `ValueError` for networks that do not fit.
+    `open_source` opens the scene, for a first network that takes statistics over it; None where
+    there is no scene. Raises what `models.inference.loading.load_stage` raises, and `ValueError`
+    for networks that do not fit.
     """
     from models.inference.loading import Settings, load_stage
     from models.inference.network import Network

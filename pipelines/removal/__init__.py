@@ -1,0 +1,1 @@
+"""Clouds taken out of scenes: tasks, and what they do without Luigi."""
