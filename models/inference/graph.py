@@ -40,7 +40,7 @@ class Node:
     `kind` is one of input, convolution, depthwise, transposed, pooling, affine, relu, sigmoid,
     tanh, concatenation, sum. `numbers` are its whole or real settings, `arrays` its weights:
     "kernel" (out, in, height, width), of a depthwise one (channels, height, width), of a transposed
-    one (in, out, height, width), "bias", "scale" and "shift" (channels,).
+    one (in, out, height, width), "bias", "scale" and, unless it is 0, "shift" (channels,).
     """
 
     kind: str
@@ -264,6 +264,14 @@ def _normalisation(layer: Any) -> list[Node]:
     ]
 
 
+def _rescaling(layer: Any) -> list[Node]:
+    ones = np.ones(layer.output.shape[-1], np.float32)
+    arrays = {"scale": ones * np.float32(layer.scale)}
+    if np.any(layer.offset):
+        arrays["shift"] = ones * np.float32(layer.offset)
+    return [Node("affine", arrays=arrays)]
+
+
 def _pooling(layer: Any) -> list[Node]:
     return [Node("pooling", numbers=_window(layer, _square(layer, "pool_size")))]
 
@@ -291,6 +299,7 @@ _LAYERS: Mapping[str, Callable[[Any], list[Node]]] = {
     "SeparableConv2D": _separable,
     "Conv2DTranspose": _transposed,
     "BatchNormalization": _normalisation,
+    "Rescaling": _rescaling,
     "MaxPooling2D": _pooling,
     "ReLU": _relu,
     "LeakyReLU": _relu,

@@ -174,13 +174,16 @@ def _transposed(node: Node, inputs: Sequence[_Parts], window: Window) -> list[An
 
 def _affine(node: Node, inputs: Sequence[_Parts], window: Window) -> list[Any]:
     (parts,) = inputs
-    scales, shifts = (_split(node.arrays[name], parts) for name in ("scale", "shift"))
+    factors = _split(node.arrays["scale"], parts)
+    scaled = [
+        ops.multiply(part.over(window), factor.reshape(1, -1, 1, 1))
+        for part, factor in zip(parts, factors, strict=True)
+    ]
+    if "shift" not in node.arrays:
+        return scaled
     return [
-        ops.add(
-            ops.multiply(part.over(window), scale.reshape(1, -1, 1, 1)),
-            shift.reshape(1, -1, 1, 1),
-        )
-        for part, scale, shift in zip(parts, scales, shifts, strict=True)
+        ops.add(tensor, shift.reshape(1, -1, 1, 1))
+        for tensor, shift in zip(scaled, _split(node.arrays["shift"], parts), strict=True)
     ]
 
 

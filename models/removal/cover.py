@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from models.removal.inputs import OPTICAL
 
 __all__ = [
-    "CLOUD_THRESHOLD", "REACH", "ShadowStatistics", "ShadowThresholds", "cloud_score", "cover",
-    "shadow_thresholds",
+    "CLOUD_THRESHOLD", "REACH", "SHADOW_REACH", "ShadowStatistics", "ShadowThresholds",
+    "cloud_score", "cover", "dark", "shadow", "shadow_thresholds",
 ]  # fmt: skip
 
 # Code/dsen2cr_main.py, cloud_threshold.
@@ -53,8 +53,10 @@ _CLOSED, _AVERAGED, _LEAST = 5, 7, 1e-5
 _DARK_INFRARED, _DARK_BLUE = 3 / 4, 5 / 6
 # The median of so many pixels decides.
 _MEDIAN = 5
-# Pixels in rows or columns from which a pixel's cover follows: closing goes out and back in.
+# Pixels in rows or columns from which a pixel's cover follows (closing goes out and back in), and
+# its shadow alone.
 REACH = 2 * (_CLOSED // 2) + _AVERAGED // 2
+SHADOW_REACH = _MEDIAN // 2
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,28 @@ def cloud_score(optical: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.clip(averaged, _LEAST, 1), np.float32)
 
 
+def dark(optical: NDArray[np.float32], thresholds: ShadowThresholds) -> NDArray[np.bool_]:
+    """Return which pixels of `(h, w, 13)` TOA reflectance are as dark as shadows, `(h, w)` bool.
+
+    Each pixel by itself. Raises `ValueError` for another number of bands.
+    """
+    _require_bands(optical)
+    infrared = _infrared(optical) < np.float32(thresholds.infrared)
+    return np.asarray(infrared & (optical[..., _B2] < np.float32(thresholds.blue)))
+
+
+def shadow(dark: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return where most of 5 x 5 pixels are dark, `(h, w)` bool; beyond the image none are.
+
+    A pixel's result follows from pixels up to `SHADOW_REACH` away.
+    """
+    near = cv2.boxFilter(
+        dark.astype(np.float32), cv2.CV_32F, (_MEDIAN, _MEDIAN), normalize=False,
+        borderType=cv2.BORDER_CONSTANT,
+    )  # fmt: skip
+    return np.asarray(near > _MEDIAN * _MEDIAN / 2)
+
+
 def cover(
     optical: NDArray[np.float32],
     thresholds: ShadowThresholds | None = None,
@@ -148,15 +172,8 @@ def cover(
     number of bands, and without `thresholds` for an image with NaN.
     """
     found = thresholds or shadow_thresholds(optical)
-    dark = (_infrared(optical) < found.infrared) & (optical[..., _B2] < found.blue)
-    near = cv2.boxFilter(
-        dark.astype(np.float32), cv2.CV_32F, (_MEDIAN, _MEDIAN), normalize=False,
-        borderType=cv2.BORDER_CONSTANT,
-    )  # fmt: skip
-    # Beyond the image there is no shadow either.
-    shadow = near > _MEDIAN * _MEDIAN / 2
     cloud = cloud_score(optical) >= np.float32(cloud_threshold)
-    return np.asarray(shadow | cloud)
+    return np.asarray(shadow(dark(optical, found)) | cloud)
 
 
 def _require_bands(optical: NDArray[np.float32]) -> None:

@@ -70,7 +70,7 @@ class ModelCard:
     pixels, None for a network that looks at the whole image. `metrics` are values by name and by
     split, None where one is undefined; `formulas` say what they are. `trained_on` and `accuracy`
     are one line each for the registry. `made_by` is the task, with its software. `doi` and
-    `citation` are of the paper whose method it is.
+    `citation` are of the paper whose method it is. `spread` is that of `registry.Checkpoint`.
     """
 
     title: str
@@ -91,6 +91,7 @@ class ModelCard:
     citation: str
     source: str = "skysieve"
     formulas: Mapping[str, str] = field(default_factory=dict)
+    spread: Mapping[str, float] = field(default_factory=dict)
 
 
 def retitled(text: str, old: str, new: str) -> str:
@@ -145,6 +146,7 @@ def render(card: ModelCard, network: NetworkFile) -> str:
             "## Accuracy",
             _prose(f"{card.accuracy}."),
             *_metrics(card),
+            *_checked(card),
             "## Limits",
             _prose(card.limits),
             "## Licence",
@@ -170,6 +172,11 @@ def _size(network: NetworkFile) -> str:
     summary = network.summary
     if summary.architecture == "logistic":
         return f"It has a weight for each of {summary.bands} bands, and one more."
+    if summary.architecture == "dsen2cr":
+        return (
+            f"It has {network.parameters:,} parameters, {summary.depth} residual blocks of "
+            f"{summary.width} features, scaled by {summary.residual_scale:g}."
+        )
     inside = "no" if summary.normalisation == "none" else summary.normalisation
     return (
         f"It has {network.parameters:,} parameters, {summary.width} filters in the first "
@@ -189,9 +196,10 @@ def _inputs(bands: Mapping[str, Sequence[str]], network: NetworkFile) -> str:
 
 
 def _fixed(network: NetworkFile) -> str:
-    back = network.summary.architecture == "generator"
+    back = network.summary.architecture in ("generator", "dsen2cr")
     again = ", and its last layer takes them back" if back else ""
-    return f"Factor and summand are in the network's first layer{again}: give it plain reflectance."
+    plain = "plain reflectance and decibels" if network.summary.sar else "plain reflectance"
+    return f"Factor and summand are in the network's first layer{again}: give it {plain}."
 
 
 def _reach(reach: int | None) -> str:
@@ -222,6 +230,15 @@ def _metrics(card: ModelCard) -> list[str]:
         for name, own in card.metrics.items()
     ]
     return [_table(["metric", *splits, "what it is"], rows)] if rows else []
+
+
+def _checked(card: ModelCard) -> list[str]:
+    if not card.spread:
+        return []
+    return [
+        _prose("What it says of its own errors was checked on covered pixels of the validation:"),
+        _table(["check", "value"], [[key, f"{value:.4g}"] for key, value in card.spread.items()]),
+    ]
 
 
 def _figure(values: Mapping[str, float | None], split: str) -> str:

@@ -64,4 +64,5 @@ def card_entry(card: ModelCard, network: NetworkFile, folder: Path) -> Checkpoin
         folder=folder,
         graph=network.graph,
         graph_sha256=network.graph_sha256,
+        spread=card.spread,
     )

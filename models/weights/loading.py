@@ -10,6 +10,7 @@ every weight of the file goes into the network. No code, graph or optimiser is r
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,27 +33,35 @@ _ENDS = {
     "logistic": ("pixel_logistic", "pixel_logistic"),
     "generator": ("generator_block_1_conv_1", "out_generator"),
     "discriminator": ("d_layer_1_conv2d", "conv1x1"),
+    "dsen2cr": ("dsen2cr_head", "dsen2cr_tail"),
 }
 _NORMALISING = {
     "unet": "normalization",
     "logistic": "normalization",
     "generator": "normalization_gen_in",
     "discriminator": "normalization_gen_in",
+    "dsen2cr": "dsen2cr_scaling",
 }
 # Names that the published training code gives, and ours: IPL-UV/pvl8dagans, dagans/cloud_model.py.
 _ALIASES = {"normalization_cloud": "normalization"}
-# Filters of the widest layer, or bands, of networks that are built for a file.
-_WIDEST = 2048
+# Filters of the widest layer, or bands, of networks that are built for a file; and residual blocks.
+_WIDEST, _DEEPEST = 2048, 128
+# Of the blocks of DSen2-CR (`models.networks.dsen2cr.block_names`), and its published scale.
+_BLOCK = re.compile(r"block_([1-9]\d*)(?:_by_(\d[\d.e-]*))?_conv_1")
+_RESIDUAL_SCALE = 0.1
+_SPREAD = "dsen2cr_spread"
 
 
 @dataclass(frozen=True)
 class WeightsSummary:
     """What network a file holds weights of.
 
-    `architecture` is "unet", "logistic", "generator" or "discriminator"; `bands` are those of the
-    input; `width` is the number of filters of the first convolution, `depth` that of the
-    convolutions with stride 2 in a discriminator (else 0). `normalisation` is "batch", "instance"
-    or "none".
+    `architecture` is "unet", "logistic", "generator", "discriminator" or "dsen2cr"; `bands` are
+    those of the input; `width` is the number of filters of the first convolution, `depth` that of
+    the convolutions with stride 2 in a discriminator, and of the residual blocks in a dsen2cr (else
+    0). `normalisation` is "batch", "instance" or "none". Of a dsen2cr, `outputs` are the bands that
+    it reconstructs, which its input begins with, `spread` tells whether it says how far off it may
+    be, and `residual_scale` is what each block's share is multiplied by.
     """
 
     architecture: str
@@ -60,9 +69,22 @@ class WeightsSummary:
     width: int
     depth: int
     normalisation: Literal["batch", "instance", "none"]
+    outputs: int = 0
+    spread: bool = False
+    residual_scale: float = 0.0
+
+    @property
+    def sar(self) -> int:
+        """Bands of SAR that a dsen2cr reads, else 0."""
+        return self.bands - self.outputs if self.outputs else 0
 
     def __str__(self) -> str:
         """Say it in words."""
+        if self.architecture == "dsen2cr":
+            kind = _kind(self.architecture, self.bands) + (" with spread" if self.spread else "")
+            by = self.residual_scale
+            scaled = "" if by == _RESIDUAL_SCALE else f" scaled by {by:g}"
+            return f"{kind} ({self.depth} blocks of {self.width} features{scaled})"
         inside = "no" if self.normalisation == "none" else self.normalisation
         kind = _kind(self.architecture, self.bands)
         return f"{kind} (width {self.width}, {inside} normalisation)"
@@ -113,8 +135,12 @@ def network_for(path: Path, *, sha256: str | None = None) -> keras.Model:
     """
     layers = _read(path, sha256)
     found = _summary_of_file(layers, path)
-    if max(found.bands, 4 * found.width, found.width * 2 ** min(found.depth, 99)) > _WIDEST:
-        raise ValueError(f"{path} holds {found}, wider than any network of ours")
+    doubled = min(found.depth, 99) if found.architecture == "discriminator" else 0
+    if (
+        max(found.bands, 4 * found.width, found.width * 2**doubled) > _WIDEST
+        or found.depth > _DEEPEST
+    ):
+        raise ValueError(f"{path} holds {found}, larger than any network of ours")
     model = _build(found)
     _fill(model, layers, path)
     return model
@@ -135,6 +161,17 @@ def _build(summary: WeightsSummary) -> keras.Model:
 
         return build_generator(
             summary.bands, width=summary.width, normalisation=summary.normalisation
+        )
+    if summary.architecture == "dsen2cr":
+        from models.networks.dsen2cr import build_dsen2cr
+
+        return build_dsen2cr(
+            summary.outputs,
+            summary.sar,
+            blocks=summary.depth,
+            features=summary.width,
+            residual_scale=summary.residual_scale,
+            spread=summary.spread,
         )
     from models.networks.discriminator import build_discriminator
 
@@ -179,6 +216,8 @@ def _summary(shapes: Shapes) -> WeightsSummary | None:
         biases = [s for s in shapes[first].values() if len(s) == 1]
         if len(kernels) != 1 or kernels[0] != (1, 1, *kernels[0][2:3] * 2) or len(biases) != 1:
             return None
+        if architecture == "dsen2cr":
+            return _dsen2cr(shapes, kernels[0][3], *biases[0])
         if any("_in_" in name and name.startswith("generator_block") for name in shapes):
             normalisation: Literal["batch", "instance", "none"] = "instance"
         else:
@@ -186,6 +225,27 @@ def _summary(shapes: Shapes) -> WeightsSummary | None:
         depth = sum(name.startswith("d_layer_") and "_conv2d" in name for name in shapes)
         return WeightsSummary(architecture, kernels[0][3], *biases[0], depth, normalisation)
     return None
+
+
+def _dsen2cr(shapes: Shapes, bands: int, features: int) -> WeightsSummary | None:
+    """Return the summary of a DSen2-CR, None where blocks, scales or bands make none."""
+    blocks = [found for name in shapes if (found := _BLOCK.fullmatch(name))]
+    outputs = [s[0] for s in shapes[_ENDS["dsen2cr"][1]].values() if len(s) == 1]
+    try:
+        scales = {float(found[2] or _RESIDUAL_SCALE) for found in blocks} or {_RESIDUAL_SCALE}
+    except ValueError:
+        return None
+    numbers = sorted(int(found[1]) for found in blocks)
+    if (
+        len(scales) != 1
+        or numbers != list(range(1, len(numbers) + 1))
+        or len(outputs) != 1
+        or bands - outputs[0] not in (0, 2)
+    ):
+        return None
+    return WeightsSummary(
+        "dsen2cr", bands, features, len(blocks), "none", outputs[0], _SPREAD in shapes, *scales
+    )
 
 
 def _fill(model: keras.Model, layers: Layers, path: Path) -> None:

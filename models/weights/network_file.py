@@ -20,6 +20,7 @@ _FIXED = {
     "unet": "normalization",
     "logistic": "normalization",
     "generator": "normalization_gen_in",
+    "dsen2cr": "dsen2cr_scaling",
 }
 
 

@@ -10,10 +10,11 @@ to the caller only.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -39,16 +40,20 @@ TABLE = "registry.toml"
 SUFFIX = ".weights.h5"
 # "@" is kept for digests, and what looks like a file is taken for a path.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-# What a network does: finds clouds, or makes one sensor look like another. And which can do it.
-Role = Literal["detector", "generator"]
+# What a network does: finds clouds, makes one sensor look like another, or shows what is under
+# clouds. And which can do it.
+Role = Literal["detector", "generator", "remover"]
 ROLES: Mapping[Role, tuple[str, ...]] = MappingProxyType(
-    {"detector": ("unet", "logistic"), "generator": ("generator",)}
+    {"detector": ("unet", "logistic"), "generator": ("generator",), "remover": ("dsen2cr",)}
 )
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TEXTS = ("units", "output", "licence", "source", "doi", "trained_on", "accuracy")
 _KEYS = {"file", "sha256", "size", "urls", "architecture", "bands", *_TEXTS}
 # The description for the fast runtime, where there is one.
 _GRAPH_KEYS = {"graph", "graph_sha256"}
+# How far the network's own word on its errors is to be trusted, where it was checked.
+_SPREAD = "spread"
+_SPREAD_KEYS = {"multiplier", "coverage", "correlation"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,10 @@ class Checkpoint:
     `sha256` is hexadecimal, `size` in bytes, `urls` are tried in turn; without any, the file lies
     in `folder`, where the table is. `bands` are those of the network's input in order, by sensor;
     `units` what their numbers are. `graph` is the network's description for the fast runtime
-    (`models.inference.graph`), a file in `folder` too, "" where there is none.
+    (`models.inference.graph`), a file in `folder` too, "" where there is none. `spread` is what a
+    check on validation scenes found of the errors that a network of removal expects: the
+    `multiplier` that makes intervals right, their `coverage`, and the `correlation` with the
+    errors; empty where there was none.
     """
 
     name: str
@@ -78,6 +86,7 @@ class Checkpoint:
     folder: Path
     graph: str = ""
     graph_sha256: str = ""
+    spread: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def card(self) -> Path:
@@ -208,10 +217,10 @@ def _sole_entry(table: str, name: str, stamp: tuple[int, ...]) -> Checkpoint:
 
 
 def _entry(name: str, own: Any, folder: Path) -> Checkpoint:
-    if not isinstance(own, dict) or set(own) not in (_KEYS, _KEYS | _GRAPH_KEYS):
+    if not isinstance(own, dict) or set(own) - {_SPREAD} not in (_KEYS, _KEYS | _GRAPH_KEYS):
         raise ValueError(
             f"expected [{name}] to have the keys {', '.join(sorted(_KEYS))}, and perhaps both of "
-            f"{', '.join(sorted(_GRAPH_KEYS))}"
+            f"{', '.join(sorted(_GRAPH_KEYS))}, and {_SPREAD}"
         )
     wrong = [key for key, fine in _checks(name, own).items() if not fine]
     if wrong:
@@ -222,7 +231,8 @@ def _entry(name: str, own: Any, folder: Path) -> Checkpoint:
         urls=tuple(own["urls"]),
         bands=MappingProxyType(bands),
         folder=folder,
-        **{key: value for key, value in own.items() if key not in ("bands", "urls")},
+        spread=MappingProxyType({key: float(own[_SPREAD][key]) for key in own.get(_SPREAD, {})}),
+        **{key: value for key, value in own.items() if key not in ("bands", "urls", _SPREAD)},
     )
     beside = [entry.graph, "" if entry.urls else entry.file]
     for file in filter(None, beside):
@@ -244,9 +254,19 @@ def _checks(name: str, own: Mapping[str, Any]) -> dict[str, bool]:
         "architecture": any(own["architecture"] in each for each in ROLES.values()),
         "bands": all(map(_are_texts, bands)) and len({len(each) for each in bands}) == 1,
         **{key: _is_text(own[key]) for key in _TEXTS},
+        _SPREAD: _SPREAD not in own or _is_spread(own[_SPREAD]),
         "graph": "graph" not in own or _is_file(own["graph"]),
         "graph_sha256": "graph_sha256" not in own or _is_sha256(own["graph_sha256"]),
     }
+
+
+def _is_spread(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == _SPREAD_KEYS
+        and all(type(each) in (int, float) and math.isfinite(each) for each in value.values())
+        and value["multiplier"] > 0
+    )
 
 
 def _is_file(value: Any) -> bool:

@@ -35,6 +35,9 @@ def _entry(entry: Checkpoint) -> str:
     lines += [f"{key} = {_value(getattr(entry, key))}" for key in keys]
     lines += [f"[{entry.name}.bands]"]
     lines += [f"{_text(sensor)} = {_value(bands)}" for sensor, bands in entry.bands.items()]
+    if entry.spread:
+        lines += [f"[{entry.name}.spread]"]
+        lines += [f"{key} = {float(value)!r}" for key, value in sorted(entry.spread.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -10,6 +10,7 @@ import pytest
 from keras import layers
 
 from models.networks.discriminator import build_discriminator
+from models.networks.dsen2cr import build_dsen2cr
 from models.networks.generator import build_generator
 from models.networks.reach import Reach, neutral_input, reach
 from models.networks.unet import build_unet
@@ -48,6 +49,12 @@ NETWORKS = {
     "generator": (lambda: build_generator(4, width=2), Reach(6, 1)),
     # 16 px for each output, and (46 - 16) / 2 on each side.
     "discriminator": (lambda: build_discriminator(4, width=2), Reach(15, 16)),
+    # A first and a last convolution, and two in each block.
+    "dsen2cr": (lambda: build_dsen2cr(2, 2, blocks=3, features=2), Reach(8, 1)),
+    "dsen2cr, spread": (
+        lambda: build_dsen2cr(1, 0, blocks=1, features=2, spread=True),
+        Reach(4, 1),
+    ),
     "3 x 3": (lambda: chain(conv(3)), Reach(1, 1)),
     "even kernel": (lambda: chain(conv(4)), Reach(2, 1)),
     "1 x 7": (lambda: chain(conv((1, 7))), Reach(3, 1)),

@@ -19,6 +19,7 @@ from models.inference.openvino_graph import tile_model
 from models.inference.openvino_runtime import OpenVinoRuntime
 from models.inference.tensorflow_runtime import TensorFlowRuntime
 from models.networks.discriminator import build_discriminator
+from models.networks.dsen2cr import build_dsen2cr
 from models.networks.generator import build_generator
 from models.networks.reach import neutral_input, reach
 from models.networks.unet import build_unet
@@ -63,6 +64,8 @@ NETWORKS = {
     "generator": lambda: build_generator(4, width=8),
     "without norm": lambda: build_generator(4, width=8, normalisation="none"),
     "strided": lambda: strided(5),
+    "dsen2cr": lambda: build_dsen2cr(blocks=2, features=8),
+    "dsen2cr, spread": lambda: build_dsen2cr(4, 0, blocks=1, features=8, spread=True),
 }
 
 
