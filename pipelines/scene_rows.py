@@ -26,6 +26,7 @@ from scenes.landsat import open_scene
 from scenes.probav import open_probav
 from scenes.probav_layout import BANDS as PROBAV_BANDS
 from scenes.sentinel2 import open_sentinel2
+from scenes.sentinel2_reader import REFLECTANCE_CAP
 from scenes.sparcs import open_sub_scene
 
 __all__ = [
@@ -209,11 +210,17 @@ def calibrate(
 
 @contextlib.contextmanager
 def sentinel2_rows(
-    path: Path, bands: Sequence[str], resolution: int, *, verify: bool, threads: int
+    path: Path,
+    bands: Sequence[str],
+    resolution: int,
+    *,
+    verify: bool,
+    threads: int,
+    cap: float | None = REFLECTANCE_CAP,
 ) -> Iterator[SceneRows]:
     """Open a Sentinel-2 Level-1C scene on the grid of `resolution` metres.
 
-    With `verify`, the checksums of what is read are compared beside the reading, and a difference
+    Reflectance above `cap` is read as `cap`; None keeps it. With `verify`, the checksums of what is read are compared beside the reading, and a difference
     is raised on leaving, before any error that reading the damaged file led to. Raises what
     `scenes.sentinel2.open_sentinel2` and its reader raise.
     """
@@ -221,7 +228,7 @@ def sentinel2_rows(
     with ThreadPoolExecutor(1, "verify") as pool:
         verified = pool.submit(scene.verify, bands) if verify else None
         try:
-            with scene.reader(bands, resolution, threads) as reader:
+            with scene.reader(bands, resolution, threads, cap=cap) as reader:
                 yield SceneRows(
                     reader.grid,
                     tuple(bands),

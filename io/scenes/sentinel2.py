@@ -33,7 +33,7 @@ from scenes.safe_metadata import (
     read_product_metadata,
     read_tile_metadata,
 )
-from scenes.sentinel2_reader import Sentinel2Reader
+from scenes.sentinel2_reader import REFLECTANCE_CAP, Sentinel2Reader
 
 __all__ = ["BAND_NAMES", "RESOLUTIONS", "Sentinel2Scene", "open_sentinel2"]
 
@@ -122,10 +122,17 @@ class Sentinel2Scene:
         """
         verify_members(self.product, list(self.files(bands).values()))
 
-    def reader(self, bands: Sequence[str], resolution: int, threads: int = 1) -> Sentinel2Reader:
+    def reader(
+        self,
+        bands: Sequence[str],
+        resolution: int,
+        threads: int = 1,
+        *,
+        cap: float | None = REFLECTANCE_CAP,
+    ) -> Sentinel2Reader:
         """Return a reader of `bands`, to be entered with `with`; nothing is opened yet.
 
-        Raises `ValueError` for an unknown band or resolution, `FileNotFoundError` for an absent
+        Reflectance above `cap` is read as `cap`; None keeps it, saturated pixels too. Raises `ValueError` for an unknown band or resolution, `FileNotFoundError` for an absent
         band.
         """
         grid = self.grid(resolution)
@@ -139,6 +146,7 @@ class Sentinel2Scene:
             quantification=self.quantification,
             grid=grid,
             threads=threads,
+            cap=cap,
         )
 
     def preview(self, bands: Sequence[str], shape: tuple[int, int]) -> NDArray[np.float32]:

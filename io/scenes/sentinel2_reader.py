@@ -60,8 +60,12 @@ class Sentinel2Reader:
         quantification: float,
         grid: Grid,
         threads: int,
+        cap: float | None = REFLECTANCE_CAP,
     ) -> None:
-        """Remember what to open: `files` by band, and the grid that each should have."""
+        """Remember what to open: `files` by band, and the grid that each should have.
+
+        `cap` is the greatest reflectance, None for whatever the counts say.
+        """
         if threads < 1:
             raise ValueError(f"expected at least one thread, not {threads}")
         self.grid = grid
@@ -70,6 +74,7 @@ class Sentinel2Reader:
         self._native = dict(native)
         self._offsets = offsets
         self._quantification = quantification
+        self._cap = cap
         # Bands side by side use the cores better than the threads inside one decoder.
         self._workers = min(threads, len(files))
         self._decoder_threads = max(threads // self._workers, 1)
@@ -111,7 +116,7 @@ class Sentinel2Reader:
     def read(self, rows: Rows, out: Floats) -> Bools:
         """Write the reflectance of the next rows to `out`; return which pixels are invalid.
 
-        `out`: `(len(rows), width, bands)` float32, TOA reflectance up to `REFLECTANCE_CAP`, maybe
+        `out`: `(len(rows), width, bands)` float32, TOA reflectance up to the reader's cap, maybe
         negative over dark surfaces from baseline 04.00 on; finite, but without meaning where
         invalid. Returned: `(len(rows), width)` bool, True where any band has no data. Each row is
         read once, in order: `rows` begins where the call before ended. Raises `ValueError` for
@@ -152,6 +157,7 @@ class Sentinel2Reader:
             self._offsets[band],
             self._quantification,
             axes,
+            self._cap,
         )
 
     def _require_usable(self, dataset: DatasetReader, band: str, name: str) -> None:
@@ -190,12 +196,14 @@ class _Band:
         offset: float,
         quantification: float,
         axes: _Axes | None,
+        cap: float | None,
     ) -> None:
         self._dataset = dataset
         self._label = label
         self._offset = np.float32(offset)
         self._scale = np.float32(1 / quantification)
-        self._cap = np.uint16(min(max(REFLECTANCE_CAP * quantification - offset, 1), 65535))
+        most = 65535 if cap is None else min(max(cap * quantification - offset, 1), 65535)
+        self._cap = np.uint16(most)
         self._axes = axes
         self._size = BLOCK
         height = dataset.block_shapes[0][0]
