@@ -19,6 +19,7 @@ from pipelines.over_time import clear_up
 from pipelines.pairs import PseudoSimultaneousPairs
 from pipelines.picture import PictureDA, PicturePV
 from pipelines.register_weights import RegisterWeights
+from pipelines.removal.remove_clouds import RemoveClouds
 from pipelines.reprocess import DailyMasks, Reprocess
 from pipelines.settings import fill_in, share_cores
 from pipelines.simulate import SimulateScenes
@@ -49,6 +50,7 @@ __all__ = [
     "PicturePV",
     "PseudoSimultaneousPairs",
     "RegisterWeights",
+    "RemoveClouds",
     "Report",
     "Reprocess",
     "SearchScenes",

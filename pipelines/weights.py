@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WeightsParameter",
+    "is_path",
     "weights_file",
     "weights_graph",
     "weights_inputs",
@@ -53,17 +54,17 @@ class WeightsParameter(luigi.Parameter):
         Raises `ValueError` for an unknown name, naming the nearest, and for a digest that is not
         the registered one.
         """
-        return x if not x or _is_path(x) else named(x).id
+        return x if not x or is_path(x) else named(x).id
 
 
 def weights_requirement(value: str) -> dict[str, luigi.Task]:
     """Return the task that fetches registered weights, as "weights"; none for a path."""
-    return {"weights": FetchCheckpoint(name=value)} if value and not _is_path(value) else {}
+    return {"weights": FetchCheckpoint(name=value)} if value and not is_path(value) else {}
 
 
 def weights_inputs(value: str) -> dict[str, ExternalInput]:
     """Return the file that a path names, as "weights"; none for a registry name."""
-    return {"weights": FileInput(Path(value))} if _is_path(value) else {}
+    return {"weights": FileInput(Path(value))} if is_path(value) else {}
 
 
 def weights_file(value: str) -> Path:
@@ -71,7 +72,7 @@ def weights_file(value: str) -> Path:
 
     Raises `ValueError` for no weights and for an unknown name.
     """
-    if _is_path(value):
+    if is_path(value):
         return Path(value)
     return FetchCheckpoint(name=value).product
 
@@ -81,7 +82,7 @@ def weights_sha256(value: str) -> str:
 
     Raises `OSError` for a file that cannot be read, and `ValueError` for an unknown name.
     """
-    return digest(Path(value)) if _is_path(value) else named(value).sha256
+    return digest(Path(value)) if is_path(value) else named(value).sha256
 
 
 def weights_graph(value: str) -> GraphFile | None:
@@ -91,7 +92,7 @@ def weights_graph(value: str) -> GraphFile | None:
     """
     from models.inference.loading import GraphFile
 
-    if _is_path(value):
+    if is_path(value):
         return None
     entry = named(value)
     return GraphFile(entry.folder / entry.graph, entry.graph_sha256) if entry.graph else None
@@ -103,7 +104,7 @@ def weights_title(value: str) -> str:
     It holds letters, digits, `.`, `_` and `-` only; for the empty value it is empty. A file that is
     called like a registered one is told from it by `-file`.
     """
-    if not _is_path(value):
+    if not is_path(value):
         return value.partition("@")[0]
     name = Path(value).name
     for suffix in (".weights.h5", *_SUFFIXES):
@@ -114,5 +115,6 @@ def weights_title(value: str) -> str:
     return f"{plain}-file" if has_name(plain) else plain or "weights"
 
 
-def _is_path(value: str) -> bool:
+def is_path(value: str) -> bool:
+    """Tell whether a value is a path, not a name; no I/O."""
     return "/" in value or "\\" in value or value.lower().endswith(_SUFFIXES)

@@ -132,8 +132,8 @@ class Sentinel2Scene:
     ) -> Sentinel2Reader:
         """Return a reader of `bands`, to be entered with `with`; nothing is opened yet.
 
-        Reflectance above `cap` is read as `cap`; None keeps it, saturated pixels too. Raises `ValueError` for an unknown band or resolution, `FileNotFoundError` for an absent
-        band.
+        Reflectance above `cap` is read as `cap`; None keeps it, saturated pixels too. Raises
+        `ValueError` for an unknown band or resolution, `FileNotFoundError` for an absent band.
         """
         grid = self.grid(resolution)
         if not bands:

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 __all__ = ["COVERAGE", "LEAST_CORRELATION", "UNIT", "Calibration", "calibrate", "scales"]
 
@@ -35,13 +34,12 @@ class Calibration:
 
     `multiplier` is what scales are multiplied by; `coverage` the share of values whose error the
     90 % interval then holds; `correlation` the rank correlation (Spearman) of a pixel's mean scale
-    and its mean absolute error over the bands; `pixels` how many there were.
+    and its mean absolute error over the bands.
     """
 
     multiplier: float
     coverage: float
     correlation: float
-    pixels: float
 
     @property
     def is_uncertainty(self) -> bool:
@@ -65,8 +63,8 @@ class Calibration:
             found = cls(**{name: float(value) for name, value in numbers.items()})
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"a calibration of {', '.join(numbers)}: expected multiplier, coverage, "
-                "correlation and pixels"
+                f"a calibration of {', '.join(numbers)}: expected multiplier, coverage and "
+                "correlation"
             ) from error
         if not (0 < found.multiplier < math.inf and 0 <= found.coverage <= 1):
             raise ValueError(f"no calibration has the numbers {dict(numbers)}")
@@ -109,8 +107,20 @@ def calibrate(
         for one, other in ((half, ~half), (~half, half)):
             factor = float(ratio[other].mean(dtype=np.float64))
             within[one] = ratio[one] <= factor * -math.log(1 - LEVEL)
-    told, true = scale.mean(axis=-1), size.mean(axis=-1)
-    # Ranks of what does not vary correlate with nothing.
-    varies = np.ptp(told) > 0 and np.ptp(true) > 0
-    correlation = float(spearmanr(told, true).statistic) if varies else 0.0
-    return Calibration(multiplier, float(within.mean()), correlation, float(len(error)))
+    correlation = _rank_correlation(scale.mean(axis=-1), size.mean(axis=-1))
+    return Calibration(multiplier, float(within.mean()), correlation)
+
+
+def _rank_correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Return Spearman's coefficient; 0 where one of the two does not vary."""
+    first, second = (_ranks(values) - (len(values) - 1) / 2 for values in (one, other))
+    norm = math.sqrt(float(first @ first) * float(second @ second))
+    return float(first @ second) / norm if norm else 0.0
+
+
+def _ranks(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the place of each value in their order, the mean place where some are equal."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(count) - 1
+    ranks: NDArray[np.float64] = (last - (count - 1) / 2)[place.reshape(-1)]
+    return ranks
