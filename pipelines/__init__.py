@@ -19,6 +19,7 @@ from pipelines.over_time import clear_up
 from pipelines.pairs import PseudoSimultaneousPairs
 from pipelines.picture import PictureDA, PicturePV
 from pipelines.register_weights import RegisterWeights
+from pipelines.removal.predict_dsen2cr import PredictDSen2CR
 from pipelines.removal.remove_clouds import RemoveClouds
 from pipelines.reprocess import DailyMasks, Reprocess
 from pipelines.settings import fill_in, share_cores
@@ -48,6 +49,7 @@ __all__ = [
     "InferenceDA",
     "PictureDA",
     "PicturePV",
+    "PredictDSen2CR",
     "PseudoSimultaneousPairs",
     "RegisterWeights",
     "RemoveClouds",

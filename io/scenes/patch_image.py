@@ -1,4 +1,4 @@
-"""One GeoTIFF of a patch, read whole, and whether two of them lie on each other.
+"""One GeoTIFF of a patch, read and written whole, and whether two of them lie on each other.
 
 Usage: `image = read_patch(Path("ROIs1158_spring_1_p0.tif")); image.values  # (256, 256, 13)`
 """
@@ -6,6 +6,7 @@ Usage: `image = read_patch(Path("ROIs1158_spring_1_p0.tif")); image.values  # (2
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from scenes.grid import Affine, Grid
 
-__all__ = ["LEAVE_OUT", "PatchImage", "read_patch", "require_same_place"]
+__all__ = ["LEAVE_OUT", "PatchImage", "read_patch", "require_same_place", "write_patch"]
 
 # Of a pixel: what two files of one patch may lie apart.
 _TOLERANCE = 1e-3
@@ -106,3 +107,45 @@ def require_same_place(image: PatchImage, other: PatchImage) -> None:
             f"{image.transform.a:g}, {other.path} at {other.transform * (0, 0)} with pixels of "
             f"{other.transform.a:g}: expected one place for all images of a patch; {LEAVE_OUT}"
         )
+
+
+def write_patch(
+    path: Path, values: NDArray[Any], grid: Grid | None, bands: Sequence[str] = ()
+) -> None:
+    """Write `(height, width, bands)` as a GeoTIFF whose bands have these names, and read it back.
+
+    Without `grid` it has no place. Equal values give equal bytes. Raises `ValueError` for another
+    shape than that of `grid` or `bands`, `OSError` where it cannot be written.
+    """
+    height, width, count = values.shape
+    if (grid is not None and grid.shape != (height, width)) or len(bands) not in (0, count):
+        raise ValueError(
+            f"{path}: expected an image of the shape of {grid} with the bands {', '.join(bands)}, "
+            f"not {values.shape}"
+        )
+    place = {"crs": grid.crs, "transform": grid.transform} if grid is not None else {}
+    try:
+        with rasterio.Env(GDAL_PAM_ENABLED="NO"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(
+                path,
+                "w",
+                driver="GTiff",
+                height=height,
+                width=width,
+                count=count,
+                dtype=values.dtype,
+                interleave="pixel",
+                compress="deflate",
+                predictor=2 if values.dtype.kind in "ui" else 3,
+                **place,
+            ) as dataset:
+                if bands:
+                    dataset.descriptions = tuple(bands)
+                dataset.write(np.moveaxis(values, -1, 0))
+            # GDAL has no error for a full disk in all cases.
+            whole = np.array_equal(read_patch(path).values, values, equal_nan=True)
+    except RasterioError as error:
+        raise OSError(f"{path} cannot be written ({error.__cause__ or error})") from error
+    if not whole:
+        raise OSError(f"{path} was not written whole: make room on its disk and try again")

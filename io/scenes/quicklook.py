@@ -243,32 +243,40 @@ def draw_panels(
     heading: str = "",
     legend: Mapping[str, Colour] | None = None,
     side: int = 480,
+    columns: int = 0,
+    optimize: bool = True,
 ) -> None:
     """Write the panels side by side as a PNG, each fitted into `side` x `side` pixels.
 
-    Panels are enlarged without smoothing, so that pixels stay what they are, and shrunk with it.
+    With `columns`, so many stand in a row. Panels are enlarged without smoothing, so that pixels
+    stay what they are, and shrunk with it. Without `optimize` the file is written in a tenth of the
+    time, and a little larger.
     """
-    fitted = [_fit(panel, side) for panel in panels]
-    width = _MARGIN + sum(image.width + _MARGIN for image in fitted)
+    fitted = [(panel.title, _fit(panel, side)) for panel in panels]
+    step = columns or len(fitted)
+    rows = [fitted[start : start + step] for start in range(0, len(fitted), step)]
+    heights = [_TITLE + max(image.height for _, image in row) + _MARGIN for row in rows]
+    width = _MARGIN + max(sum(image.width + _MARGIN for _, image in row) for row in rows)
     top = _MARGIN + (_TITLE if heading else 0)
-    height = top + _TITLE + max(image.height for image in fitted) + _MARGIN
-    height += _TITLE if legend else 0
+    height = top + sum(heights) + (_TITLE if legend else 0)
     canvas = Image.new("RGB", (width, height), _BACKGROUND)
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(_TEXT)
     if heading:
         draw.text((_MARGIN, _MARGIN), heading, _INK, font=ImageFont.load_default(_TEXT + 2))
-    left = _MARGIN
-    for panel, image in zip(panels, fitted, strict=True):
-        draw.text((left, top), _shortened(panel.title, font, image.width), _INK, font=font)
-        canvas.paste(image, (left, top + _TITLE))
-        left += image.width + _MARGIN
+    for row, below in zip(rows, heights, strict=True):
+        left = _MARGIN
+        for title, image in row:
+            draw.text((left, top), _shortened(title, font, image.width), _INK, font=font)
+            canvas.paste(image, (left, top + _TITLE))
+            left += image.width + _MARGIN
+        top += below
     left = _MARGIN
     for name, colour in (legend or {}).items():
         box = (left, height - _TITLE - 4, left + _TEXT, height - _TITLE - 4 + _TEXT)
         draw.rectangle(box, fill=colour, outline=_INK)
         draw.text((box[2] + 6, box[1] - 3), name, _INK, font=font)
         left = box[2] + 6 + int(font.getlength(name)) + 2 * _MARGIN
-    canvas.save(path, "PNG", optimize=True)
+    canvas.save(path, "PNG", optimize=optimize)
 
 
 def _fit(panel: Panel, side: int) -> Image.Image:

@@ -57,12 +57,30 @@ def graph() -> ModuleType:
     return _module("small_graph")
 
 
-def _module(name: str) -> ModuleType:
-    sys.path.insert(0, str(HERE))
+def _module(name: str, folder: Path = HERE) -> ModuleType:
+    sys.path.insert(0, str(folder))
     try:
         return importlib.import_module(name)
     finally:
-        sys.path.remove(str(HERE))
+        sys.path.remove(str(folder))
+
+
+@pytest.fixture(scope="session")
+def small_triplets() -> ModuleType:
+    """The module `small_triplets`: makers of patches for cloud removal in the published layouts."""
+    return _module("small_triplets", HERE.parent / "scenes")
+
+
+@pytest.fixture(scope="session")
+def predictions() -> ModuleType:
+    """The module `small_predictions`: networks that remove clouds, of known results."""
+    return _module("small_predictions")
+
+
+@pytest.fixture(scope="session")
+def cloud_removers(predictions: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with weights that remove clouds."""
+    return Path(predictions.write_networks(tmp_path_factory.mktemp("removers")))
 
 
 @pytest.fixture(scope="session")

@@ -208,3 +208,18 @@ def test_rows_that_are_not_next_are_refused(tmp_path):
     picture.add_bands(Rows(0, 4), grey(np.zeros((4, 3))))
     with pytest.raises(ValueError, match=r"a\.png needs 4 rows"):
         picture.write(tmp_path / "a.png")
+
+
+def test_panels_stand_in_rows(tmp_path):
+    shades = [Panel(f"{n}", np.full((10, 10, 3), 20 * n, np.uint8)) for n in range(1, 6)]
+    draw_panels(tmp_path / "rows.png", shades, side=50, columns=3)
+    picture = np.asarray(Image.open(tmp_path / "rows.png"))
+    # Margins of 16, titles of 30.
+    assert picture.shape == (16 + 2 * (30 + 50 + 16), 16 + 3 * (50 + 16), 3)
+    for number in range(5):
+        row, column = divmod(number, 3)
+        top, left = 16 + row * 96 + 30, 16 + column * 66
+        assert (picture[top : top + 50, left : left + 50] == 20 * (number + 1)).all()
+    assert (picture[142:192, 148:198] == 250).all()
+    draw_panels(tmp_path / "fast.png", shades, side=50, columns=3, optimize=False)
+    assert (np.asarray(Image.open(tmp_path / "fast.png")) == picture).all()
