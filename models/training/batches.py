@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.training.augment import ELEMENTS, d4
 
-__all__ = ["Batch", "Samples", "batches", "ordered", "spread", "steps_of"]
+__all__ = ["Batch", "Samples", "batches", "cropped", "ordered", "spread", "steps_of"]
 
 # Arrays `(n, ...)` by name: `n` samples, the same ones in each.
 Batch = Mapping[str, NDArray[np.float32]]
@@ -72,24 +72,33 @@ def batches(
     first: int = 0,
     last: int | None = None,
     augment: bool = True,
+    crop: int = 0,
 ) -> Generator[Batch, None, None]:
     """Yield the batches `first` to `last` (not included; None: to the end) of an epoch.
 
     The samples `indices` are drawn in an order that `seed` and `epoch` give, without replacement;
     those that fill no batch in the end are left out. Within a batch they stand as in the file. With
     `augment` each sample is turned by one of the eight symmetries of the square, drawn for it; its
-    arrays with pixels, `(n, size, size, ...)`, all by the same one. Errors of reading are raised
-    here, where the batch is due; closing the generator ends the thread. Raises `ValueError` where
-    the samples fill no batch or, with `augment`, are not square.
+    arrays with pixels, `(n, size, size, ...)`, all by the same one. A `crop` above 0 is the side of
+    the square that is cut from each before that, at a place drawn for it. Errors of reading are
+    raised here, where the batch is due; closing the generator ends the thread. Raises `ValueError`
+    where the samples fill no batch, are smaller than the crop or, with `augment`, are not square.
     """
     total = steps_of(len(indices), batch_size)
     draw = np.random.default_rng([seed, epoch])
     order = np.asarray(indices, np.int64)[draw.permutation(len(indices))]
     elements = draw.integers(ELEMENTS, size=len(order))
+    # Drawn last, so that all else is the same without a crop.
+    corners = draw.random((len(order), 2)) if crop else None
 
     def batch(number: int) -> Batch:
         place = slice(number * batch_size, (number + 1) * batch_size)
         arrays = samples.read(np.sort(order[place]))
+        if corners is not None:
+            arrays = {
+                name: cropped(array, crop, corners[place]) if array.ndim > 2 else array
+                for name, array in arrays.items()
+            }
         if not augment:
             return arrays
         return {
@@ -98,6 +107,28 @@ def batches(
         }
 
     return _ahead(batch, range(total)[first:last])
+
+
+def cropped(
+    images: NDArray[np.float32], side: int, corners: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return a square `(n, side, side, ...)` of each of the images `(n, height, width, ...)`.
+
+    `corners` is `(n, 2)`, from 0 to below 1: how far down and right its upper left corner lies, of
+    the places that there are. Raises `ValueError` for images that are smaller.
+    """
+    height, width = images.shape[1:3]
+    if side > min(height, width):
+        raise ValueError(
+            f"patches of {height} x {width} pixels hold no crop of {side} x {side}: give --crop "
+            f"{min(height, width)} or less, or 0 to train on whole patches"
+        )
+    places = (corners * (height - side + 1, width - side + 1)).astype(np.int64)
+    cut = [
+        image[row : row + side, column : column + side]
+        for image, (row, column) in zip(images, places.tolist(), strict=True)
+    ]
+    return np.stack(cut)
 
 
 def ordered(

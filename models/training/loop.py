@@ -108,7 +108,9 @@ class _Run:
         if found is None:
             return
         arrays, header = found
-        other = [name for name, value in self._setting().items() if header["run"][name] != value]
+        other = [
+            name for name, value in self._setting().items() if header["run"].get(name) != value
+        ]
         if other:
             raise ValueError(
                 f"{self.state.path} holds the state of a run with other {', '.join(other)}: "
@@ -164,6 +166,7 @@ class _Run:
             first=at.within,
             last=self.steps,
             augment=plan.augment,
+            crop=plan.crop,
         )
         saved = time.monotonic()
         with closing(data):
@@ -279,6 +282,8 @@ class _Run:
             "batch size": plan.batch_size,
             "seed": plan.seed,
             "augmentation": plan.augment,
+            # Not said where there is none: states of before do not say it.
+            **({"crop": plan.crop} if plan.crop else {}),
             "monitored metric": [plan.monitor, plan.maximise],
             "steps per epoch": self.steps,
             "numbers of samples": [len(self.training), len(self.validation)],

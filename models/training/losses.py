@@ -1,4 +1,4 @@
-"""Losses of adversarial adaptation and of segmentation, each a scalar tensor.
+"""Losses of adversarial adaptation, of segmentation and of cloud removal, each a scalar tensor.
 
 Usage: `cycle = absolute_error(images, cycled)`
 
@@ -8,6 +8,7 @@ logits and probabilities of any shape.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from keras import ops
@@ -15,8 +16,10 @@ from keras import ops
 __all__ = [
     "absolute_error",
     "bernoulli_divergence",
+    "cloud_adaptive_error",
     "judged_false",
     "judged_true",
+    "laplace_likelihood",
     "weighted_crossentropy",
 ]
 
@@ -57,3 +60,25 @@ def weighted_crossentropy(target: Tensor, logits: Tensor, weights: Tensor) -> Te
     """
     loss = weights * (ops.softplus(logits) - target * logits)
     return ops.sum(loss) / ops.maximum(ops.sum(weights), _EPSILON)
+
+
+def cloud_adaptive_error(cloudy: Tensor, target: Tensor, covered: Tensor, found: Tensor) -> Tensor:
+    """Return the loss CARL: what is seen is to be kept, what is covered to be found, and all.
+
+    `mean(clear |found - cloudy| + covered |found - target|) + mean|found - target|` over images
+    `(n, height, width, bands)`; `covered` is `(n, height, width)`, 0 or 1, and `clear` the rest.
+    ameraner/dsen2-cr, Code/tools/image_metrics.py, carl_error, whose second weight is 1.
+    """
+    mask = ops.expand_dims(covered, -1)
+    error = ops.abs(found - target)
+    kept = (1 - mask) * ops.abs(found - cloudy)
+    return ops.mean(kept + mask * error) + ops.mean(error)
+
+
+def laplace_likelihood(error: Tensor, log_scale: Tensor, least: float) -> Tensor:
+    """Return the mean of `(|e| + least) / b + log 2b`, the negative log-likelihood of errors.
+
+    `log_scale` is log b, `least` an error that is added to all, so that what is without error does
+    not make b vanish.
+    """
+    return ops.mean((ops.abs(error) + least) * ops.exp(-log_scale) + log_scale) + math.log(2)

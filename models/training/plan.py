@@ -60,7 +60,8 @@ class Plan:
     `monitor` is a metric of the validation: the weights of the epoch where it is lowest (with
     `maximise`: highest) are kept; where it is "", those of the last epoch are. After `patience`
     epochs without a better one the training ends; 0 is never. `steps_per_epoch` is 0 for all of the
-    data. Raises `ValueError` for numbers that are too small, and for patience without a metric.
+    data. `crop` is the side of the squares that are cut from patches, 0 for whole ones. Raises
+    `ValueError` for numbers that are too small, and for patience without a metric.
     """
 
     epochs: int
@@ -71,10 +72,12 @@ class Plan:
     maximise: bool = False
     patience: int = 0
     steps_per_epoch: int = 0
+    crop: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        least = {"epochs": 1, "batch_size": 1, "seed": 0, "patience": 0, "steps_per_epoch": 0}
+        least = {"epochs": 1, "batch_size": 1}
+        least |= dict.fromkeys(("seed", "patience", "steps_per_epoch", "crop"), 0)
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least {value}")

@@ -40,6 +40,20 @@ class Numbered:
         }
 
 
+class Places:
+    """Samples of 6 x 8 pixels, of which each says where it is."""
+
+    def __len__(self):
+        return 100
+
+    def read(self, indices):
+        place = np.stack(np.indices((6, 8)), axis=-1).astype(np.float32)
+        return {
+            "place": np.repeat(place[None], len(indices), axis=0),
+            "number": indices.astype(np.float32),
+        }
+
+
 CHOSEN = np.arange(10, 75)
 OPTIONS = {"batch_size": 8, "seed": 3, "epoch": 2}
 
@@ -140,3 +154,41 @@ def test_the_number_of_steps():
         steps_of(64, 8, 9)
     with pytest.raises(ValueError, match="7 patches"):
         batches(Numbered(), np.arange(7), **OPTIONS)
+
+
+def test_crops_are_drawn_for_each_sample_and_leave_the_rest_as_it_was():
+    whole = list(batches(Places(), CHOSEN, **OPTIONS, augment=False))
+    cut = list(batches(Places(), CHOSEN, **OPTIONS, augment=False, crop=3))
+    again = list(batches(Places(), CHOSEN, **OPTIONS, augment=False, crop=3, first=6))
+    assert numbers(cut) == numbers(whole), "the order is the one without crops"
+    corners = set()
+    for one, other in zip(whole, cut, strict=True):
+        assert other["place"].shape == (8, 3, 3, 2)
+        for image, number, found in zip(one["place"], one["number"], other["place"], strict=True):
+            row, column = found[0, 0].astype(int)
+            assert np.array_equal(found, image[row : row + 3, column : column + 3])
+            corners.add((row, column))
+    # Of 4 x 6 places, 64 draws see most, the last ones among them.
+    assert len(corners) > 16
+    assert {row for row, _ in corners} == set(range(4))
+    assert {column for _, column in corners} == set(range(6))
+    for one, other in zip(cut[6:], again, strict=True):
+        assert np.array_equal(one["place"], other["place"])
+    epoch = next(batches(Places(), CHOSEN, **OPTIONS | {"epoch": 3}, augment=False, crop=3))
+    assert not np.array_equal(epoch["place"], cut[0]["place"])
+
+
+def test_crops_are_turned_as_whole_patches_are():
+    turned = next(batches(Numbered(), CHOSEN, **OPTIONS, crop=len(MARK)))
+    same = next(batches(Numbered(), CHOSEN, **OPTIONS))
+    for name, array in same.items():
+        assert np.array_equal(array, turned[name])
+    # An image that is not square has square crops.
+    next(batches(Places(), CHOSEN, **OPTIONS, crop=3))
+    with pytest.raises(ValueError, match="cannot be turned"):
+        next(batches(Places(), CHOSEN, **OPTIONS))
+
+
+def test_a_crop_that_does_not_fit():
+    with pytest.raises(ValueError, match=r"6 x 8 pixels hold no crop of 7 x 7: give --crop 6"):
+        next(batches(Places(), CHOSEN, **OPTIONS, crop=7))
