@@ -6,13 +6,14 @@ Usage: `training_run(task, patches, precision, history)`
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from models.training.batches import Samples, ordered, spread
 from models.training.history import History
 from models.training.plan import Learner
-from models.weights.card import TrainingRun
+from models.weights.card import DataSet, TrainingRun
 from pipelines.product.digests import digest
 from pipelines.product.freshness import significant
 from pipelines.trained import data_set, versions
@@ -21,7 +22,7 @@ from scenes.patches import PatchSet, Split
 if TYPE_CHECKING:
     from pipelines.learning import LearningTask
 
-__all__ = ["CITATIONS", "HOUSE", "described", "limits", "split_scores", "training_run"]
+__all__ = ["CITATIONS", "HOUSE", "described", "limits", "run_on", "split_scores", "training_run"]
 
 HOUSE = "skysieve"
 # Papers whose methods are trained here, by what they are on.
@@ -75,11 +76,18 @@ def training_run(
     task: LearningTask, patches: PatchSet, precision: str, history: History | None = None
 ) -> TrainingRun:
     """Return how the weights of a task came about; what is fitted at once has no history."""
+    return run_on([data_set(patches, digest(patches.path))], task, precision, history)
+
+
+def run_on(
+    data: Sequence[DataSet], task: LearningTask, precision: str, history: History | None = None
+) -> TrainingRun:
+    """Return what `training_run` does, of data that are no file of patches."""
     import tensorflow as tf
 
     options = {key: value for key, value in significant(task).items() if key not in _TEXTS}
     return TrainingRun(
-        data=[data_set(patches, digest(patches.path))],
+        data=data,
         options={**options, **task.resolved()},
         epochs=len(history.rows) if history else 0,
         best_epoch=history.best if history else 0,
