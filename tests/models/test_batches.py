@@ -164,7 +164,7 @@ def test_crops_are_drawn_for_each_sample_and_leave_the_rest_as_it_was():
     corners = set()
     for one, other in zip(whole, cut, strict=True):
         assert other["place"].shape == (8, 3, 3, 2)
-        for image, number, found in zip(one["place"], one["number"], other["place"], strict=True):
+        for image, found in zip(one["place"], other["place"], strict=True):
             row, column = found[0, 0].astype(int)
             assert np.array_equal(found, image[row : row + 3, column : column + 3])
             corners.add((row, column))
