@@ -21,6 +21,7 @@ from pipelines.picture import PictureDA, PicturePV
 from pipelines.register_weights import RegisterWeights
 from pipelines.removal.predict_dsen2cr import PredictDSen2CR
 from pipelines.removal.remove_clouds import RemoveClouds
+from pipelines.removal.train_dsen2cr import TrainDSen2CR
 from pipelines.reprocess import DailyMasks, Reprocess
 from pipelines.settings import fill_in, share_cores
 from pipelines.simulate import SimulateScenes
@@ -60,6 +61,7 @@ __all__ = [
     "TrainAllCycleGAN",
     "TrainCloudDetection",
     "TrainCycleGAN",
+    "TrainDSen2CR",
     "TrainPixelBaseline",
 ]
 

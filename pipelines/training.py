@@ -24,12 +24,24 @@ from pipelines.product import (
 from pipelines.product.freshness import Survey
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from models.training.batches import Samples
     from models.training.history import History
     from models.training.plan import Learner, Plan
     from models.weights.card import ModelCard
     from pipelines.trained import Trained
-    from scenes.patches import PatchSet
+    from scenes.patches import Split
+
+    class Parted(Protocol):
+        """Data in parts; `scenes.patches.PatchSet` and `scenes.triplets.TripletSet` are such."""
+
+        def where(self, split: Split) -> NDArray[np.int64]:
+            """Return the indices of a part's patches, in order."""
+
 
 __all__ = ["TrainingTask"]
 
@@ -88,7 +100,7 @@ class TrainingTask(LearningTask):
         self,
         learner: Learner,
         samples: Samples,
-        patches: PatchSet,
+        patches: Parted,
         plan: Plan,
         progress: Progress,
     ) -> History:

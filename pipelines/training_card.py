@@ -21,6 +21,7 @@ from scenes.patches import PatchSet, Split
 
 if TYPE_CHECKING:
     from pipelines.learning import LearningTask
+    from pipelines.training import Parted
 
 __all__ = ["CITATIONS", "HOUSE", "described", "limits", "run_on", "split_scores", "training_run"]
 
@@ -40,6 +41,12 @@ CITATIONS = {
         "detection. IEEE Journal of Selected Topics in Applied Earth Observations and Remote "
         "Sensing.",
     ),
+    "removal": (
+        "10.1016/j.isprsjprs.2020.05.013",
+        "Meraner, A., Ebel, P., Zhu, X. X., Schmitt, M. (2020): Cloud removal in Sentinel-2 "
+        "imagery using a deep residual neural network and SAR-optical data fusion. ISPRS Journal "
+        "of Photogrammetry and Remote Sensing 166, 333-346.",
+    ),
 }
 
 
@@ -50,7 +57,7 @@ _TEXTS = ("about", "limits", "licence")
 
 
 def split_scores(
-    learner: Learner, samples: Samples, patches: PatchSet, batch_size: int
+    learner: Learner, samples: Samples, patches: Parted, batch_size: int
 ) -> dict[str, dict[str, float | None]]:
     """Return the metrics by name and split, None where undefined; of training, those of a part."""
     scores: dict[str, dict[str, float | None]] = {}

@@ -132,6 +132,19 @@ class Removal:
         }
         return {**means, "covered": covered / pixels if pixels else np.nan}
 
+    def found(self, batch: Batch) -> Mapping[str, NDArray[np.float32]]:
+        """Return the `prediction`, and with such a head the `log_scale` of its errors.
+
+        Both are `(n, height, width, 13)`, as the network yields them; with them `clear`, clipped,
+        and what is `covered`, `(n, height, width)`, 0 or 1.
+        """
+        read = self._read(batch)
+        output = np.concatenate([self._predict(each["input"]) for each in _pieces(read)])
+        found = {"prediction": output[..., :OPTICAL], "clear": read["clear"]}
+        if self._has_spread:
+            found["log_scale"] = output[..., OPTICAL:]
+        return {**found, "covered": read["covered"]}
+
     def pictures(self, batch: Batch) -> Mapping[str, NDArray[np.float32]]:
         """Return the cloudy image, what is covered, the prediction, the target, and VV."""
         read = self._read(batch)

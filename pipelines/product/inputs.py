@@ -130,7 +130,7 @@ def identify(source: ExternalInput, known: Iterable[Identity] = ()) -> Identity:
     path = os.path.abspath(source.path)  # noqa: PTH100 - no I/O
     asked = asked_of(source)
     for identity in known:
-        if (identity.path, identity.asked) != (path, asked):
+        if (identity.path, identity.asked) != (path, asked) or not _lists(source, identity):
             continue
         if all(seen.holds() for seen in identity.members.values()):
             return identity
@@ -159,6 +159,15 @@ def asked_of(source: ExternalInput) -> str:
         return kind
     chosen = (each.name for each in fields(source) if each.name != "path")
     return f"{kind}({', '.join(f'{name}={getattr(source, name)!r}' for name in chosen)})"
+
+
+def _lists(source: ExternalInput, known: Identity) -> bool:
+    """Tell whether an input whose members follow from what is there still has these.
+
+    Such an input says which it has now (`member_names`).
+    """
+    listed: Callable[[], Iterable[str]] | None = getattr(source, "member_names", None)
+    return listed is None or set(listed()) == set(known.members)
 
 
 def _digests(resolved: ResolvedInput, stamps: Mapping[str, Stamp], now: int) -> dict[str, str]:

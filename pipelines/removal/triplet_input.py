@@ -5,7 +5,7 @@ Usage: `TripletInput(Path("datasetfilelist.csv"), Path("dataset"), (Split.TEST,)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,15 +55,22 @@ class TripletInput:
             )
         return chosen
 
+    def member_names(self) -> Iterable[str]:
+        """Return what `resolve` calls the files; none is opened but the list."""
+        return self._files()
+
     def resolve(self) -> ResolvedInput:
-        """Find the files; they are told by the name of their patch. Raises as `triplets`."""
-        files = {
-            f"{triplet.name} {kind}": file
-            for triplet in self.triplets()
-            for kind, file in zip(_KINDS, triplet.files, strict=True)
-        }
+        """Find the files; they are told by split and name of their patch. Raises as `triplets`."""
+        files = self._files()
 
         def digests(names: Sequence[str]) -> Mapping[str, str]:
             return {name: digest(files[name]) for name in names}
 
         return ResolvedInput("", {name: Member(file) for name, file in files.items()}, digests)
+
+    def _files(self) -> dict[str, Path]:
+        return {
+            f"{triplet.split.name.lower()} {triplet.name} {kind}": file
+            for triplet in self.triplets()
+            for kind, file in zip(_KINDS, triplet.files, strict=True)
+        }
