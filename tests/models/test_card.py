@@ -102,6 +102,28 @@ def test_a_network_without_reach_says_so():
     assert "depends on the whole image" in words and "pixels away" not in words
 
 
+def test_the_card_of_a_network_that_removes_clouds():
+    summary = WeightsSummary("dsen2cr", 15, 256, 16, "none", 13, True, 0.1)
+    numbers = tuple(range(15))
+    network = replace(NETWORK, summary=summary, factor=numbers, added=numbers)
+    bands = {"sentinel2_sentinel1": tuple(f"B{n}" for n in range(13)) + ("VV", "VH")}
+    checked = {"multiplier": 1.25, "coverage": 0.9123, "correlation": 0.5}
+    text = render(replace(CARD, bands=bands, spread=checked), network)
+    said = " ".join(text.split())
+    assert "It has 16,452 parameters, 16 residual blocks of 256 features, scaled by 0.1." in said
+    assert "its last layer takes them back: give it plain reflectance and decibels." in said
+    assert ["multiplier", "1.25"] in cells(text) and ["coverage", "0.9123"] in cells(text)
+    assert "checked" not in render(CARD, NETWORK)
+
+
+def test_what_the_check_of_a_spread_found_is_read_back(tmp_path):
+    save_weights(build_generator(4, width=1), tmp_path / "gen.weights.h5")
+    checked = {"multiplier": 1 / 3, "coverage": 0.9, "correlation": -0.125}
+    write_cards(tmp_path, {"gen.weights.h5": replace(CARD, spread=checked)})
+    (entry,) = read_registry(tmp_path / TABLE).values()
+    assert entry.spread == checked
+
+
 def test_a_card_under_another_name_is_that_of_a_file_called_so():
     text = render(CARD, NETWORK)
     other = render(CARD, replace(NETWORK, file="mine.weights.h5"))

@@ -10,6 +10,7 @@ import pytest
 from scipy.ndimage import correlate
 
 from models.networks.discriminator import build_discriminator
+from models.networks.dsen2cr import UNIT, build_dsen2cr
 from models.networks.generator import build_generator
 from models.networks.unet import build_unet
 
@@ -51,6 +52,23 @@ CASES = {
         (1, 4, 12, 2),
         (1, 1, 3, 1),
         None,
+    ),
+    # Fixed 15 * 16, 15 * 13 + 13 and 13 * 14; 9 * 15 * 4 + 4; two blocks of twice 9 * 4 * 4 + 4;
+    # 9 * 4 * 13 + 13.
+    "dsen2cr": (
+        build_dsen2cr,
+        {"blocks": 2, "features": 4},
+        (2, 7, 9, 15),
+        (2, 7, 9, 13),
+        240 + 208 + 182 + 544 + 4 * 148 + 481,
+    ),
+    # Fixed twice 2 * 3; 9 * 2 * 3 + 3; 9 * 3 * 2 + 2; spread: 9 * 3 * 3 + 3 and 3 * 2 + 2.
+    "dsen2cr, optical, spread, no blocks": (
+        build_dsen2cr,
+        {"optical": 2, "sar": 0, "blocks": 0, "features": 3, "spread": True},
+        (1, 3, 5, 2),
+        (1, 3, 5, 4),
+        12 + 57 + 56 + 84 + 8,
     ),
 }
 
@@ -185,6 +203,60 @@ def test_the_generator_computes_what_numpy_does():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+def convolved(model, name, x):
+    kernel, bias = arrays(model, name)
+    planes = [
+        sum(correlate(x[..., band], kernel[..., band, out], mode="constant")
+            for band in range(x.shape[-1])) + bias[out]
+        for out in range(len(bias))
+    ]  # fmt: skip
+    return np.stack(planes, axis=-1)
+
+
+def test_dsen2cr_computes_what_numpy_does():
+    keras.utils.set_random_seed(7)
+    model = build_dsen2cr(3, 2, blocks=2, features=4, residual_scale=0.25, spread=True)
+    for name in ("block_1_by_0.25_conv_2", "dsen2cr_tail", "dsen2cr_spread"):
+        layer = model.get_layer(name)
+        draw = np.random.default_rng(len(name))
+        layer.set_weights([draw.normal(0, 0.3, each.shape) for each in layer.get_weights()])
+    draw = np.random.default_rng(4)
+    optical, vv, vh = draw.random((9, 11, 3)), draw.uniform(-25, 0, (9, 11)), np.full((9, 11), -13)
+    image = np.concatenate([optical, vv[..., None], vh[..., None]], axis=-1)
+    # Counts / 2000, and backscatter from 0 to 2.
+    given = [5 * optical, 2 * (vv[..., None] + 25) / 25, np.full((9, 11, 1), 2 * 19.5 / 32.5)]
+    x = np.maximum(convolved(model, "dsen2cr_head", np.concatenate(given, axis=-1)), 0)
+    for number in (1, 2):
+        inner = np.maximum(convolved(model, f"block_{number}_by_0.25_conv_1", x), 0)
+        x = x + 0.25 * convolved(model, f"block_{number}_by_0.25_conv_2", inner)
+    expected = optical + convolved(model, "dsen2cr_tail", x) / 5
+    near = np.maximum(convolved(model, "dsen2cr_spread_features", x), 0)
+    log_scale = pointwise(model, "dsen2cr_spread", near)
+    found = run(model, image[None].astype(np.float32))[0]
+    np.testing.assert_allclose(found[..., :3], expected, rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(found[..., 3:], log_scale, rtol=1e-5, atol=1e-5)
+    assert UNIT == 5
+
+
+def test_dsen2cr_has_the_published_number_of_parameters():
+    """18,947,341: 15 * 9 * 256 + 256, 32 * (256 * 9 * 256 + 256) and 256 * 9 * 13 + 13."""
+    model = build_dsen2cr(blocks=16, features=256)
+    assert sum(int(np.prod(each.shape)) for each in model.trainable_variables) == 18_947_341
+    assert model.input_shape == (None, None, None, 15)
+
+
+def test_dsen2cr_begins_alike_with_and_without_its_spread():
+    models = []
+    for spread in (False, True):
+        keras.utils.set_random_seed(2)
+        models.append(build_dsen2cr(4, 2, blocks=1, features=3, spread=spread))
+    x = np.random.default_rng(0).random((1, 6, 6, 6), dtype=np.float32)
+    plain, more = (run(model, x) for model in models)
+    np.testing.assert_array_equal(plain, more[..., :4])
+    # All errors are thought to be alike: 0.2 reflectance * exp(-2).
+    np.testing.assert_array_equal(more[..., 4:], -2)
+
+
 def test_instance_normalisation_is_of_each_image_and_band():
     model = randomise(build_generator(1, width=2, normalisation="instance"))
     layer = model.get_layer("generator_block_1_in_1")
@@ -278,6 +350,9 @@ def test_the_final_activation_can_be_left_to_the_loss():
         (build_generator, {"bands": 4, "width": 0}, "width of at least 1"),
         (build_generator, {"bands": 4, "normalisation": "batchnorm"}, "batch, instance or none"),
         (build_discriminator, {"bands": 4, "depth": 0}, "depth of at least 1"),
+        (build_dsen2cr, {"sar": 1, "blocks": 1, "features": 1}, "1 of SAR: expected .* 2"),
+        (build_dsen2cr, {"blocks": 1, "features": 0}, "not 1 of 0"),
+        (build_dsen2cr, {"blocks": 1, "features": 1, "residual_scale": 0}, "residual scale above"),
     ],
 )
 def test_nonsense_is_refused(build, arguments, message):

@@ -187,6 +187,17 @@ source = "a/b"
             f'size = 10\ngraph = "a.npz"\ngraph_sha256 = "{"0" * 64}"',
             "of a.npz, which is not beside",
         ),
+        ('source = "a/b"', 'source = "a/b"\nspread = { multiplier = 1.0 }', "no proper spread"),
+        (
+            'source = "a/b"',
+            'source = "a/b"\nspread = { multiplier = 0.0, coverage = 0.9, correlation = 0.5 }',
+            "no proper spread",
+        ),
+        (
+            'source = "a/b"',
+            'source = "a/b"\nspread = { multiplier = nan, coverage = 0.9, correlation = 0.5 }',
+            "no proper spread",
+        ),
         ('"unet"', '"resnet"', "no proper architecture"),
         ('"B9"', '"B8", "B9"', "no proper bands"),
         ('doi = "10/x"', 'doi = ""', "no proper doi"),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from models.networks.discriminator import build_discriminator
+from models.networks.dsen2cr import build_dsen2cr
 from models.networks.generator import build_generator
 from models.networks.logistic import build_logistic
 from models.networks.unet import build_unet
@@ -45,6 +46,18 @@ NETWORKS = {
     "discriminator": (
         lambda: build_discriminator(4, width=2, depth=3),
         WeightsSummary("discriminator", 4, 2, 3, "batch"),
+    ),
+    "dsen2cr": (
+        lambda: build_dsen2cr(blocks=2, features=3),
+        WeightsSummary("dsen2cr", 15, 3, 2, "none", 13, False, 0.1),
+    ),
+    "dsen2cr, optical, spread": (
+        lambda: build_dsen2cr(4, 0, blocks=11, features=2, spread=True),
+        WeightsSummary("dsen2cr", 4, 2, 11, "none", 4, True, 0.1),
+    ),
+    "dsen2cr, another scale": (
+        lambda: build_dsen2cr(3, 2, blocks=1, features=2, residual_scale=0.05),
+        WeightsSummary("dsen2cr", 5, 2, 1, "none", 3, False, 0.05),
     ),
 }
 
@@ -315,6 +328,36 @@ def test_weights_of_another_network_are_refused(path):
     assert require(path, "detector", 4).width == 1
     with pytest.raises(ValueError, match="holds a unet for 4 .*; expected a detector for 6 bands:"):
         require(path, "detector", 6)
+
+
+def test_a_network_of_removal_says_what_it_is(tmp_path):
+    path = tmp_path / "a.weights.h5"
+    build_dsen2cr(blocks=2, features=3, spread=True).save_weights(path)
+    found = require(path, "remover", 15)
+    assert (found.sar, found.outputs, found.depth, found.width) == (2, 13, 2, 3)
+    assert str(found) == "a dsen2cr for 15 bands with spread (2 blocks of 3 features)"
+    other = WeightsSummary("dsen2cr", 4, 2, 1, "none", 4, False, 0.05)
+    assert str(other).endswith("(1 blocks of 2 features scaled by 0.05)") and other.sar == 0
+    with pytest.raises(ValueError, match="with spread .*; expected a remover for 13 bands"):
+        require(path, "remover", 13)
+    with pytest.raises(ValueError, match=r"expected a dsen2cr for 15 bands \(2 blocks of 3 fea"):
+        load_weights(build_dsen2cr(blocks=2, features=3), path)
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("block_1_conv_1", "block_3_conv_1"),
+        ("block_1_conv_1", "block_1_by_0.2_conv_1"),
+        ("block_1_conv_1", "block_1_by_1-e-.1_conv_1"),
+    ],
+)
+def test_blocks_that_make_no_network_of_removal(old, new, tmp_path):
+    path = write_legacy(
+        tmp_path / "a.hdf5", build_dsen2cr(2, 0, blocks=2, features=1), rename={old: new}
+    )
+    with pytest.raises(ValueError, match="holds no network that is known here"):
+        inspect_weights(path)
 
 
 @pytest.mark.parametrize(

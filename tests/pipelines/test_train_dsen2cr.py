@@ -183,9 +183,10 @@ def test_killed_within_an_epoch_it_ends_as_if_it_never_was(
     finally:
         process.kill()
     assert not (folder / RUN).exists()
-    epochs = steps() // 2 + 1
+    killed = steps()
+    epochs = killed // 2 + 1
     text = commands.train(*arguments(data, folder, "--epochs", epochs))
-    assert f"goes on after step {steps() - 2} " in text or "goes on after step" in text
+    assert f"goes on after step {killed} " in text
     commands.train(*arguments(data, whole, "--epochs", epochs))
     assert contents(folder / RUN) == contents(whole / RUN)
 
