@@ -7,19 +7,11 @@ The page is one file. It loads nothing, and its style and script are allowed by 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-import jinja2
-from markupsafe import Markup
 
 from models.metrics.joint import TRUTH_NAMES, cad
 from pipelines.report import charts
@@ -31,10 +23,11 @@ from pipelines.report.definitions import (
     shown,
 )
 from pipelines.report.figures import MARKERS, Drawing
+from pipelines.report.frame import framed
 from pipelines.report.gallery import DIFFERENCE_COLOURS, MASK_COLOURS, entries
 from pipelines.report.grid import Grid
 from pipelines.report.matrix import matrices
-from pipelines.report.overview import overview, plural
+from pipelines.report.overview import overview
 from pipelines.report.results import Results, confusions
 from pipelines.report.schema import Tables
 from pipelines.report.svg import COLOURS
@@ -43,7 +36,6 @@ __all__ = ["report_html", "write_report"]
 
 # As matplotlib draws `figures.DASHES`, in widths of the line.
 _DASHES = ("", "5.5 2.4", "9.6 2.4 1.5 2.4", "1.5 2.5")
-_PROVENANCE = ("name", "role", "detector", "scene", "version", "sha256", "href", "record")
 
 
 def write_report(
@@ -75,18 +67,10 @@ def report_html(
     scene's picture. Other keys are printed as they are. Raises `ValueError` for an address that is
     neither relative nor http(s), and as `gallery.entries` does.
     """
-    _require_addresses(provenance)
     results = Results(tables)
     agreement = tables.agreement()
     shown_entries = entries(tables, gallery, provenance)
-    style, script = _part("style.css"), _part("sort.js")
     context: dict[str, Any] = {
-        "title": title,
-        # Files of this package.
-        "style": Markup(style),  # nosec B704
-        "script": Markup(script),  # nosec B704
-        "policy": _policy(script),
-        "overview": overview(tables),
         "word": "agreement" if agreement else "accuracy",
         "detectors": tables.detectors,
         "agreeing": {name for name in tables.detectors if tables.agreement(name)},
@@ -109,12 +93,9 @@ def report_html(
         "difference_colours": {name: _hex(c) for name, c in DIFFERENCE_COLOURS.items()},
         "scenes": _scenes(tables),
         "beside": beside(tables, results),
-        "provenance": provenance,
-        "provenance_keys": _keys(provenance),
         "definitions": DEFINITIONS,
-        "plural": plural,
     }
-    return _environment().get_template("page.html.j2").render(context) + "\n"
+    return framed("page.html.j2", title, overview(tables), provenance, context)
 
 
 @dataclass(frozen=True)
@@ -125,52 +106,6 @@ class SceneRow:
     group: str
     stratum: str
     cells: tuple[tuple[str, float], ...]
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipelines.report", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["compact"] = _compact
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
-    return environment
-
-
-def _part(name: str) -> str:
-    return resources.files("pipelines.report").joinpath("templates", name).read_text("utf-8")
-
-
-def _policy(script: str) -> str:
-    """Return a content policy that lets the page load nothing, and run its own script only."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _require_addresses(provenance: Sequence[Mapping[str, str]]) -> None:
-    for entry in provenance:
-        for key in ("href", "record"):
-            address = entry.get(key, "")
-            if urlsplit(address).scheme not in ("", "http", "https"):
-                raise ValueError(
-                    f"the {key} of {entry.get('name', 'a product')} is {address}: expected an "
-                    "address relative to the page, or of http(s)"
-                )
-
-
-def _keys(provenance: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return the columns of the provenance that are not links, known ones first."""
-    there = dict.fromkeys(key for entry in provenance for key in entry)
-    known = [key for key in _PROVENANCE if key in there]
-    others = [key for key in there if key not in _PROVENANCE]
-    return [key for key in (*known, *others) if key not in ("href", "record")]
 
 
 def _differences(results: Results, agreement: bool) -> list[tuple[tuple[str, str], Grid, Drawing]]:
@@ -251,11 +186,3 @@ def _scenes(tables: Tables) -> list[tuple[str, int, list[SceneRow]]]:
 
 def _hex(colour: tuple[int, int, int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*colour)
-
-
-def _compact(count: int) -> str:
-    """Return a count of pixels that fits into a cell, "1.25 M"."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.3g}\N{NO-BREAK SPACE}{letter}"
-    return str(count)
