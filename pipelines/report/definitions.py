@@ -34,18 +34,19 @@ MINUS = "\N{MINUS SIGN}"
 class Definition:
     """A number: its name, the letters it goes by, formula, a line of meaning.
 
-    `unit` is "%" for shares, "points" for differences of shares, "m" for metres, "" for a number as
-    it is. `signed` numbers are printed with their sign. `best` is the number of a perfect mask,
-    None where there is none.
+    `unit` is "%" for shares, "points" for differences of shares, "m" for metres, "dB", "°", "rad",
+    "" for a number as it is; of the last four `digits` decimals are printed. `signed` numbers are
+    printed with their sign. `best` is the number of a perfect mask, None where there is none.
     """
 
     name: str
     letters: str
     formula: str
     meaning: str
-    unit: Literal["%", "points", "m", ""] = "%"
+    unit: Literal["%", "points", "m", "dB", "°", "rad", ""] = "%"
     best: float | None = 1.0
     signed: bool = False
+    digits: int = 3
 
     @property
     def label(self) -> str:
@@ -267,10 +268,10 @@ def shown(what: Definition, number: float, *, difference: bool = False) -> str:
     signed = difference or what.signed
     if what.unit == "m":
         text = f"{number:+.0f}" if signed else f"{number:.0f}"
-    elif what.unit == "":
-        text = f"{number:+.3f}" if signed else f"{number:.3f}"
-    else:
+    elif what.unit in ("%", "points"):
         text = f"{100 * number:+.1f}" if signed else f"{100 * number:.1f}"
+    else:
+        text = f"{number:{'+' if signed else ''}.{what.digits}f}"
     # No "-0.0", nor "+0.0".
     if float(text) == 0:
         text = text.lstrip("+-")
