@@ -65,9 +65,13 @@ class Grid:
 
 @dataclass
 class Seen:
-    """The numbers of a grid, for what its caption says of groups."""
+    """The numbers of a grid, for what its caption says of groups.
+
+    `undefined` is what numbers are undefined in, one and many.
+    """
 
     numbers: list[Number] = field(default_factory=list)
+    undefined: tuple[str, str] = ("scene", "scenes")
 
     def cell(
         self, number: Number | None, what: Definition, how: str = "pooled", difference: bool = False
@@ -76,7 +80,9 @@ class Seen:
         if number is None:
             return MISSING
         self.numbers.append(number)
-        where = _scenes(number.undefined)
+        where = ""
+        if number.undefined:
+            where = f"{number.undefined} {self.undefined[number.undefined > 1]}"
         if number.is_undefined:
             return Cell("undefined", notes=(f"in {where}",) if where else (), state="undefined")
         notes = (f"undefined in {where}",) if where and how != "pooled" else ()
@@ -130,7 +136,3 @@ def _without_empty_columns(grid: Grid) -> Grid:
     )
     columns = tuple(grid.columns[place] for place in kept)
     return dataclasses.replace(grid, columns=columns, groups=groups)
-
-
-def _scenes(count: int) -> str:
-    return f"{count} scene{'s' * (count != 1)}" if count else ""
