@@ -238,7 +238,7 @@ def truth(scene: SimulatedScene, image: NDArray[np.float32]) -> NDArray[np.int8]
     import numpy as np
     import rasterio
 
-    from models.simulate.scene import TruthClass
+    from models.simulate.truth import TruthClass
 
     with rasterio.open(scene.folder / "truth" / "classes.tif", driver="GTiff") as dataset:
         classes = dataset.read(1)

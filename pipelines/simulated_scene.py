@@ -24,7 +24,8 @@ from models.simulate.observation import (
 )
 from models.simulate.probav import SimulatedProbaV, probav_image
 from models.simulate.recipe import SceneRecipe
-from models.simulate.scene import Scene, TruthClass
+from models.simulate.scene import Scene
+from models.simulate.truth import TruthClass
 from scenes import probav_layout as layout
 from scenes.grid import Affine, Grid
 from scenes.landsat_writer import (

@@ -37,11 +37,13 @@ class Atmosphere:
 
     def __init__(self, recipe: SceneRecipe) -> None:
         """Draw aerosol (median 0.12 at 0.55 um, 0.02-1), Angstrom exponent (0-1.8) and vapour."""
-        rng = stream(recipe.seed, "atmosphere")
+        rng = stream(recipe.sky_seed, "atmosphere")
         self.aerosol = float(np.clip(np.exp(rng.normal(np.log(0.12), 0.6)), 0.02, 1.0))
         self.angstrom = float(rng.uniform(0, 1.8))
         self._vapour = float(rng.uniform(0.93, 0.98))
-        self._field = PowerField(recipe.seed, "haze", 3.0, outer=float(rng.uniform(350, 1700)))
+        self._field = PowerField(
+            recipe.sky_seed, "haze", 3.0, outer=recipe.scale * float(rng.uniform(350, 1700))
+        )
 
     def haze(self, window: Window) -> Floats:
         """Return the aerosol's optical thickness at 0.55 um, `(height, width)` float32, 0.01-2."""

@@ -124,14 +124,16 @@ class CloudLayer:
 class _Contrails:
     """A few straight trails, broken up by a field; stands in for a `PowerField`."""
 
-    def __init__(self, seed: int, shape: tuple[int, int]) -> None:
+    def __init__(self, seed: int, shape: tuple[int, int], scale: float) -> None:
         rng = stream(seed, "contrails")
         count = int(rng.integers(2, 6))
         self._angle = rng.uniform(0, np.pi) + rng.normal(0, 0.15, count)
         self._row, self._col = rng.uniform(0, shape[0], count), rng.uniform(0, shape[1], count)
         # Widths of 150 m (new) to 1.5 km (spreading).
-        self._width = np.exp(rng.uniform(np.log(5), np.log(50), count)) / 2
-        self._texture = PowerField(seed, "contrail texture", 2.6, outer=min(200, 0.75 * min(shape)))
+        self._width = np.exp(rng.uniform(np.log(5), np.log(50), count)) * scale / 2
+        self._texture = PowerField(
+            seed, "contrail texture", 2.6, outer=min(200 * scale, 0.75 * min(shape))
+        )
 
     def window(self, window: Window) -> Floats:
         rows = np.arange(window.row, window.row + window.height, dtype=np.float32)[:, None]
@@ -150,9 +152,9 @@ class _Clustered:
 
     _OWN, _WIDE = np.float32(0.8), np.float32(0.6)
 
-    def __init__(self, seed: int, name: str, own: PowerField, reach: float) -> None:
+    def __init__(self, seed: int, name: str, own: PowerField, reach: float, scale: float) -> None:
         self._own_field = own
-        self._wide_field = PowerField(seed, f"{name}/wide", 3.2, outer=min(4000, reach))
+        self._wide_field = PowerField(seed, f"{name}/wide", 3.2, outer=min(4000 * scale, reach))
         self.fine_deviation = float(self._OWN) * own.fine_deviation
 
     def window(self, window: Window) -> Floats:
@@ -192,21 +194,26 @@ def build_layers(recipe: SceneRecipe) -> tuple[CloudLayer, ...]:
 
 def _draw_layer(recipe: SceneRecipe, kind: str) -> CloudLayer:
     model = CLOUD_MODELS[kind]
-    rng = stream(recipe.seed, "layer", kind)
+    seed, scale = recipe.sky_seed, recipe.scale
+    rng = stream(seed, "layer", kind)
 
     def pick(interval: tuple[float, float]) -> float:
         return float(rng.uniform(*interval))
 
     reach = 0.6 * min(recipe.shape)
-    slope, outer, stretch = pick(model.slope), min(pick(model.outer), reach), pick(model.stretch)
+    slope, outer, stretch = (
+        pick(model.slope),
+        min(pick(model.outer) * scale, reach),
+        pick(model.stretch),
+    )
     angle, base = pick((0, 180)), pick(model.base)
     field: _Field
     if kind == "contrail":
-        field = _Contrails(recipe.seed, recipe.shape)
+        field = _Contrails(seed, recipe.shape, scale)
     else:
         name = f"cloud/{kind}"
-        own = PowerField(recipe.seed, name, slope, outer, stretch, angle)
-        field = _Clustered(recipe.seed, name, own, reach)
+        own = PowerField(seed, name, slope, outer, stretch, angle)
+        field = _Clustered(seed, name, own, reach, scale)
     # Layers of one scene cover unlike shares of it.
     lead = float(rng.normal(0, 0.4)) + (0.6 if kind == "cirrus" else 0.0)
     return CloudLayer(
@@ -223,7 +230,7 @@ def _samples(field: _Field, recipe: SceneRecipe) -> Floats:
         rows = [field.window(Window(r, 0, 1, width))[:, ::COARSE] for r in range(0, height, COARSE)]
         return np.concatenate(rows)
     smooth = field.coarse_samples(Window(0, 0, height, width))
-    noise = stream(recipe.seed, "cover samples").standard_normal(smooth.shape, np.float32)
+    noise = stream(recipe.sky_seed, "cover samples").standard_normal(smooth.shape, np.float32)
     return smooth + np.float32(field.fine_deviation) * noise
 
 

@@ -34,7 +34,7 @@ _CACHED_BLOCKS = 40
 
 
 class Window(NamedTuple):
-    """A rectangle of 30 m pixels; `(row, col)` is its upper-left pixel and may be negative."""
+    """A rectangle of pixels; `(row, col)` is its upper-left pixel and may be negative."""
 
     row: int
     col: int

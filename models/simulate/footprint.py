@@ -17,7 +17,6 @@ __all__ = ["inside", "sun_azimuth", "sun_zenith", "view_azimuth", "view_zenith"]
 
 # One degree on the earth's surface, metres (mean radius 6371 km).
 _DEGREE = 111195.0
-_PIXEL = 30.0
 _ALTITUDE = 705e3
 
 
@@ -63,7 +62,7 @@ def sun_zenith(recipe: SceneRecipe, window: Window) -> Floats:
     south, east = _axes(window, recipe)
     azimuth = math.radians(recipe.sun_azimuth)
     towards = east * np.float32(math.sin(azimuth)) - south * np.float32(math.cos(azimuth))
-    zenith = np.float32(90 - recipe.sun_elevation) - towards * np.float32(_PIXEL / _DEGREE)
+    zenith = np.float32(90 - recipe.sun_elevation) - towards * np.float32(recipe.pixel / _DEGREE)
     return np.asarray(np.clip(zenith, 0, 89), np.float32)
 
 
@@ -76,14 +75,14 @@ def sun_azimuth(recipe: SceneRecipe, window: Window) -> Floats:
     azimuth = math.radians(recipe.sun_azimuth)
     sideways = east * np.float32(math.cos(azimuth)) + south * np.float32(math.sin(azimuth))
     zenith = math.radians(max(5.0, 90 - recipe.sun_elevation))
-    turned = recipe.sun_azimuth - sideways * np.float32(_PIXEL / _DEGREE / math.tan(zenith))
+    turned = recipe.sun_azimuth - sideways * np.float32(recipe.pixel / _DEGREE / math.tan(zenith))
     return ((turned + 180) % 360 - 180).astype(np.float32)
 
 
 def view_zenith(recipe: SceneRecipe, window: Window) -> Floats:
     """Return the sensor's zenith angle in degrees, 0 on the track to 7.5 at the swath's edge."""
     across, _ = _across(recipe, window)
-    return np.rad2deg(np.arctan(np.abs(across) * np.float32(_PIXEL / _ALTITUDE)))
+    return np.rad2deg(np.arctan(np.abs(across) * np.float32(recipe.pixel / _ALTITUDE)))
 
 
 def view_azimuth(recipe: SceneRecipe, window: Window) -> Floats:

@@ -15,8 +15,9 @@ from models.simulate import footprint
 from models.simulate.fields import Floats, Window, stream
 from models.simulate.operational import OperationalMask, landsat_mask, landsat_tests
 from models.simulate.recipe import SceneRecipe
-from models.simulate.scene import OLI_BANDS, PROBAV_BANDS, Scene, Strip, TruthClass
+from models.simulate.scene import OLI_BANDS, PROBAV_BANDS, Scene, Strip
 from models.simulate.sensors import Oli, panchromatic
+from models.simulate.truth import TruthClass
 
 __all__ = ["PROBAV_SCALE", "TAU_SCALE", "Observation", "angle_counts", "labels", "observe"]
 

@@ -18,8 +18,9 @@ from models.physics.blocks import block_sums
 from models.simulate.fields import Floats, stream
 from models.simulate.observation import PROBAV_SCALE
 from models.simulate.operational import probav_mask
-from models.simulate.scene import Scene, TruthClass
+from models.simulate.scene import Scene
 from models.simulate.sensors import probav_noise
+from models.simulate.truth import TruthClass
 from scenes.grid import Affine, Grid, strips
 
 __all__ = ["SimulatedProbaV", "probav_image"]

@@ -6,7 +6,7 @@ Usage: `draw_recipe(seed=3, shape=(512, 512), surface="coast", cloud_cover=0.4)`
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
@@ -23,12 +23,15 @@ __all__ = [
     "Spacecraft",
     "draw_recipe",
     "parse_zone",
+    "revisit",
 ]
 
-Collection = Literal["PRE", "C1", "C2"]
-Spacecraft = Literal["landsat8", "landsat9"]
-COLLECTIONS: tuple[Collection, ...] = ("PRE", "C1", "C2")
-SPACECRAFT: tuple[Spacecraft, ...] = ("landsat8", "landsat9")
+Collection = Literal["PRE", "C1", "C2", "L1C"]
+Spacecraft = Literal["landsat8", "landsat9", "sentinel2a"]
+COLLECTIONS: tuple[Collection, ...] = ("PRE", "C1", "C2", "L1C")
+SPACECRAFT: tuple[Spacecraft, ...] = ("landsat8", "landsat9", "sentinel2a")
+# Lengths in the tables of grounds and clouds count pixels of this size, metres.
+TABLE_PIXEL = 30.0
 CLOUD_TYPES = ("cumulus", "stratocumulus", "alto", "cirrus", "contrail")
 
 # Degrees of latitude, without sign, where each landscape is placed.
@@ -44,15 +47,20 @@ SURFACES: dict[str, tuple[float, float]] = {
     "water": (5, 55),
 }
 # Smallest and largest sizes in pixels: the smallest that holds a 7 x 7 Proba-V image, and the
-# largest Landsat scene met in practice (8200 or so) with room to spare.
-SMALLEST, LARGEST = 64, 10000
+# largest Landsat scene met in practice (8200 or so) with room to spare; a Sentinel-2 tile.
+SMALLEST, LARGEST, LARGEST_MSI = 64, 10000, 10980
 # Dates with data of the kind asked for: Landsat 8 in orbit and Proba-V in service (facts B1, B2).
 _PERIODS: dict[tuple[str, str], tuple[date, date]] = {
     ("landsat8", "PRE"): (date(2013, 10, 16), date(2016, 12, 31)),
     ("landsat8", "C1"): (date(2013, 10, 16), date(2020, 6, 30)),
     ("landsat8", "C2"): (date(2013, 10, 16), date(2020, 6, 30)),
     ("landsat9", "C2"): (date(2021, 11, 1), date(2024, 12, 31)),
+    # Between the ramp-up of Sentinel-2A and the first products of baseline 04.00 (facts B4).
+    ("sentinel2a", "L1C"): (date(2016, 1, 1), date(2021, 12, 31)),
 }
+# Mean local solar time of the descending node, hours: Landsat 10:12 (USGS Landsat 8 Data Users
+# Handbook), Sentinel-2 10:30 (Sentinel-2 User Handbook). Other latitudes lie within minutes.
+_NODE = {"landsat8": 10.2, "landsat9": 10.2, "sentinel2a": 10.5}
 # Lowest sun of a nominal daytime acquisition, degrees (the Landsat ground segment images above 5;
 # below 15 the plane-parallel formulas used here stop being meaningful).
 _LOWEST_SUN = 15.0
@@ -62,13 +70,14 @@ _LOWEST_SUN = 15.0
 class SceneRecipe:
     """All choices of a scene that are not pixels.
 
-    `shape` is `(height, width)` in 30 m pixels. `zone` is the UTM zone 1-60 and `south` its
-    hemisphere; `x`, `y` are the map coordinates in metres of the *centre* of the upper-left pixel
-    in the northern zone's coordinates, negative y in the south, as USGS writes them. Angles are in
-    degrees; `sun_azimuth` is clockwise from north; `heading` is the angle of the descending track
+    `shape` is `(height, width)` in pixels of `pixel` metres. `zone` is the UTM zone 1-60 and
+    `south` its hemisphere; `x`, `y` are the map coordinates in metres of the *centre* of the
+    upper-left pixel in the northern zone's coordinates, negative y in the south, as USGS writes
+    them. Angles are in degrees; `sun_azimuth` is clockwise from north; `heading` is the angle of the descending track
     west of south. `acquired` is in UTC. `cloud_cover` 0-1 is the share of the bounding box with
     optical thickness >= 0.3. `probav_delay` is in minutes after Landsat and `wind` in m/s east and
-    south.
+    south. `weather` chooses among the skies (clouds and air) over the same ground. `growth` is the
+    day of the year, 0-366, whose state the plants are in; None is the ground of the tables.
     """
 
     seed: int
@@ -92,6 +101,21 @@ class SceneRecipe:
     probav_delay: float
     probav_view_zenith: float
     wind: tuple[float, float]
+    pixel: float = TABLE_PIXEL
+    weather: int = 0
+    growth: float | None = None
+
+    @property
+    def scale(self) -> float:
+        """Pixels of this scene in one pixel of the tables' lengths: 1 at 30 m, 3 at 10 m."""
+        return TABLE_PIXEL / self.pixel
+
+    @property
+    def sky_seed(self) -> int:
+        """The seed of clouds and air: that of the scene unless `weather` chooses another."""
+        if not self.weather:
+            return self.seed
+        return int(stream(self.seed, "weather", self.weather).integers(2**31))
 
 
 def parse_zone(text: str) -> tuple[int, bool]:
@@ -119,6 +143,7 @@ def draw_recipe(
     spacecraft: Spacecraft = "landsat8",
     collection: Collection = "C1",
     fill_border: bool = True,
+    pixel: float = TABLE_PIXEL,
 ) -> SceneRecipe:
     """Draw from `seed` what the caller does not fix.
 
@@ -140,8 +165,8 @@ def draw_recipe(
     low, high = SURFACES[surface]
     latitude = (low + (high - low) * float(place[0])) * (-1 if south else 1)
     longitude = number * 6 - 183 + 2.0 * (float(place[1]) - 0.5)
-    day = acquired or _lit_day(_PERIODS[spacecraft, collection], day_share, latitude, longitude)
-    when = _overpass(day, longitude)
+    day = acquired or _lit_day(spacecraft, collection, day_share, latitude, longitude)
+    when = _overpass(day, longitude, spacecraft)
     elevation, azimuth = sun_position(when, latitude, longitude)
     if sun_elevation is None and elevation < _LOWEST_SUN:
         raise ValueError(
@@ -159,8 +184,8 @@ def draw_recipe(
         cloud_types=cloud_types or drawn_types,
         zone=number,
         south=south,
-        x=30.0 * round((easting - 15 * width) / 30),
-        y=30.0 * round((0.9996 * meridian_arc(latitude) + 15 * height) / 30),
+        x=pixel * round((easting - pixel / 2 * width) / pixel),
+        y=pixel * round((0.9996 * meridian_arc(latitude) + pixel / 2 * height) / pixel),
         latitude=latitude,
         longitude=longitude,
         heading=track_heading(latitude),
@@ -174,7 +199,35 @@ def draw_recipe(
         # Most views are near nadir, few reach the swath's edge at 65 degrees.
         probav_view_zenith=65.0 * float(view) ** 1.5,
         wind=(float(speed * math.cos(angle)), float(speed * math.sin(angle))),
+        pixel=pixel,
     )
+
+
+def revisit(
+    recipe: SceneRecipe, days: int, *, weather: int, cloud_cover: float, growth: bool = True
+) -> SceneRecipe:
+    """Return the recipe of the same ground `days` later (or earlier), under another sky.
+
+    Sun and, with `growth`, the state of the plants follow from the date. Raises `ValueError` where
+    the sun is too low then.
+    """
+    when = recipe.acquired + timedelta(days=days)
+    elevation, azimuth = sun_position(when, recipe.latitude, recipe.longitude)
+    if elevation < _LOWEST_SUN:
+        raise ValueError(
+            f"the sun stands at {elevation:.1f} degrees on {when:%Y-%m-%d} at latitude "
+            f"{recipe.latitude:.1f}, and simulated scenes need {_LOWEST_SUN:.0f}"
+        )
+    revisited = replace(
+        recipe,
+        acquired=when,
+        sun_elevation=elevation,
+        sun_azimuth=azimuth,
+        weather=weather,
+        cloud_cover=cloud_cover,
+        growth=float(when.timetuple().tm_yday) if growth else None,
+    )
+    return replace(revisited, cloud_types=_draw_types(revisited.sky_seed))
 
 
 def _draw_types(seed: int) -> tuple[str, ...]:
@@ -187,20 +240,22 @@ def _draw_types(seed: int) -> tuple[str, ...]:
     )
 
 
-def _overpass(day: date, longitude: float) -> datetime:
-    # Landsat 8 and 9 cross the equator at 10:12 mean local time, descending (USGS Landsat 8 Data
-    # Users Handbook); other latitudes lie within a few minutes.
-    hours = (10.2 - longitude / 15) % 24
+def _overpass(day: date, longitude: float, spacecraft: Spacecraft) -> datetime:
+    hours = (_NODE[spacecraft] - longitude / 15) % 24
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     return start + timedelta(seconds=round(hours * 3600))
 
 
-def _lit_day(period: tuple[date, date], share: float, latitude: float, longitude: float) -> date:
+def _lit_day(
+    spacecraft: Spacecraft, collection: Collection, share: float, latitude: float, longitude: float
+) -> date:
     """Return the first day from a random one on, around the period, with enough sun."""
+    period = _PERIODS[spacecraft, collection]
     days = (period[1] - period[0]).days + 1
     for step in range(0, 400, 10):
         day = period[0] + timedelta(days=(int(share * days) + step) % days)
-        if sun_position(_overpass(day, longitude), latitude, longitude)[0] >= _LOWEST_SUN + 5:
+        when = _overpass(day, longitude, spacecraft)
+        if sun_position(when, latitude, longitude)[0] >= _LOWEST_SUN + 5:
             return day
     raise ValueError(f"no day with enough sun at latitude {latitude:.1f} between {period}")
 
@@ -217,8 +272,9 @@ def _check(
 ) -> None:
     if seed < 0:
         raise ValueError(f"a seed is a whole number from 0, not {seed}")
-    if not all(SMALLEST <= side <= LARGEST for side in shape):
-        raise ValueError(f"a scene measures {SMALLEST} to {LARGEST} pixels a side, not {shape}")
+    largest = LARGEST_MSI if spacecraft == "sentinel2a" else LARGEST
+    if not all(SMALLEST <= side <= largest for side in shape):
+        raise ValueError(f"a scene measures {SMALLEST} to {largest} pixels a side, not {shape}")
     if surface is not None and surface not in SURFACES:
         raise ValueError(f"unknown surface {surface!r}: choose one of {', '.join(SURFACES)}")
     if cloud_cover is not None and not 0 <= cloud_cover <= 1:

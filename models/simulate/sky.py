@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from models.simulate.clouds import CloudLayer, kind_code
 from models.simulate.fields import Floats, Window
+from models.simulate.recipe import TABLE_PIXEL
 
 __all__ = ["Sky", "View", "look", "shadow_offset", "shadow_thickness"]
 
-PIXEL = 30.0
-# A tall cloud is cut into slices whose shadows lie at most this many pixels apart.
-_SLICE_PIXELS = 8
+# A tall cloud is cut into slices whose shadows lie at most this many metres apart.
+_SLICE = 240.0
 _MOST_SLICES = 4
 # Least optical thickness that the truth's height and type speak of.
 _VISIBLE = 0.1
@@ -33,7 +33,7 @@ class View:
     Angles in degrees, azimuths clockwise from north, `drift` in pixels `(rows, columns)` since the
     time of the scene. The line of sight leans by tan(zenith) = `lean` + `spread` x distance from
     `centre` (row, column, pixels) along the direction `across` (degrees clockwise from north), so
-    that a cloud appears displaced towards `across` by its height times that.
+    that a cloud appears displaced towards `across` by its height times that. `pixel` in metres.
     """
 
     sun_elevation: float
@@ -43,6 +43,11 @@ class View:
     across: float = 90.0
     centre: tuple[float, float] = (0.0, 0.0)
     drift: tuple[float, float] = (0.0, 0.0)
+    pixel: float = TABLE_PIXEL
+
+    def shadow_offset(self, height: float) -> tuple[float, float]:
+        """Return `shadow_offset` of a cloud at `height` metres."""
+        return shadow_offset(height, self.sun_elevation, self.sun_azimuth, self.pixel)
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,14 @@ class Sky:
         return sum(self.taus, np.zeros_like(self.shadow))
 
 
-def shadow_offset(height: float, sun_elevation: float, sun_azimuth: float) -> tuple[float, float]:
+def shadow_offset(
+    height: float, sun_elevation: float, sun_azimuth: float, pixel: float = TABLE_PIXEL
+) -> tuple[float, float]:
     """Return the displacement `(rows, columns)` in pixels from a cloud to its shadow.
 
-    `height` in metres, angles in degrees: height x tan(sun zenith), away from the sun.
+    `height` and `pixel` in metres, angles in degrees: height x tan(sun zenith), away from the sun.
     """
-    length = height / math.tan(math.radians(sun_elevation)) / PIXEL
+    length = height / math.tan(math.radians(sun_elevation)) / pixel
     azimuth = math.radians(sun_azimuth)
     return length * math.cos(azimuth), -length * math.sin(azimuth)
 
@@ -97,11 +104,11 @@ def shadow_thickness(layers: Sequence[CloudLayer], window: Window, view: View) -
     slant = np.float32(1 / math.sin(math.radians(view.sun_elevation)))
     for layer in layers:
         thickest = np.zeros_like(shadow)
-        top = shadow_offset(layer.depth, view.sun_elevation, view.sun_azimuth)
-        slices = max(1, min(_MOST_SLICES, math.ceil(math.hypot(*top) / _SLICE_PIXELS)))
+        top = view.shadow_offset(layer.depth)
+        slices = max(1, min(_MOST_SLICES, math.ceil(math.hypot(*top) * view.pixel / _SLICE)))
         for rise in np.linspace(0, 1, slices, endpoint=False):
             level = layer.base + float(rise) * layer.depth
-            rows, cols = shadow_offset(level, view.sun_elevation, view.sun_azimuth)
+            rows, cols = view.shadow_offset(level)
             tau = layer.tau(_moved(window, rows + view.drift[0], cols + view.drift[1]))
             if rise > 0:
                 tau[layer.tops(tau) < level] = 0
@@ -120,7 +127,7 @@ def _apparent(layer: CloudLayer, window: Window, view: View) -> Floats:
     height = layer.base + layer.depth / 2
     across = math.radians(view.across)
     e_row, e_col = -math.cos(across), math.sin(across)
-    lean = height * view.lean / PIXEL
+    lean = height * view.lean / view.pixel
     drift_row, drift_col = view.drift[0] + lean * e_row, view.drift[1] + lean * e_col
     # The displacement by `spread` grows across the scene: a stretch by 1 + height x spread.
     k = height * view.spread

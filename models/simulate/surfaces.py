@@ -5,45 +5,31 @@ Usage: `ground = Landscape(recipe).ground(Window(0, 0, 256, 256))`
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.simulate.fields import Floats, PowerField, Window, stream
-from models.simulate.parcels import Parcels, pixel_noise, uniform, voronoi
+from models.simulate.landcover import CLASSES, PARTNER, LandCover, Tiles, greenness, leaves
+from models.simulate.parcels import pixel_noise, uniform
 from models.simulate.recipe import SceneRecipe
 from models.simulate.spectra import scene_spectra, texture_deviation
 
 __all__ = ["Ground", "Landscape"]
 
-# Shares of the parcels' classes in each landscape, relief in metres (standard deviation), and the
-# shares of sea, lakes and snow. Values of ours: a landscape is a name for a plausible mixture.
-_MIXES: dict[str, dict[str, float]] = {
-    "mixed": {"crop": 0.35, "forest": 0.35, "dry soil": 0.2, "urban": 0.06, "burnt": 0.04},
-    "crop": {"crop": 0.6, "dry soil": 0.22, "forest": 0.14, "urban": 0.04},
-    "forest": {"forest": 0.8, "crop": 0.1, "dry soil": 0.05, "burnt": 0.05},
-    "desert": {"sand": 0.68, "dry soil": 0.26, "salt": 0.06},
-    "urban": {"urban": 0.6, "crop": 0.16, "forest": 0.16, "dry soil": 0.08},
-    "mountain": {"forest": 0.6, "dry soil": 0.25, "crop": 0.15},
-    "snow": {"forest": 0.45, "dry soil": 0.35, "crop": 0.2},
-    "coast": {"crop": 0.4, "forest": 0.3, "dry soil": 0.2, "urban": 0.1},
-    "water": {"forest": 0.5, "crop": 0.3, "dry soil": 0.2},
-}
+# Relief in metres (standard deviation), and the shares of sea, lakes and snow. Values of ours.
 _RELIEF = {"mountain": 700.0, "snow": 250.0, "desert": 120.0, "coast": 120.0, "water": 60.0}
 _SEA = {"coast": 0.45, "water": 0.85}
 _LAKES = {"desert": 0.0, "coast": 0.01, "water": 0.0, "forest": 0.06, "snow": 0.05}
 _SNOW = {"snow": 0.7, "mountain": 0.3}
-# What lies under and between the main class of a parcel.
-_PARTNER = {
-    "forest": "crop",
-    "crop": "dry soil",
-    "dry soil": "crop",
-    "sand": "dry soil",
-    "salt": "sand",
-    "urban": "forest",
-    "burnt": "forest",
-}
+# Forest without its leaves, at the six wavelengths: twigs and litter. Values of ours.
+_BARE = (0.05, 0.07, 0.08, 0.17, 0.19, 0.12)
+# Year-to-year spread of a parcel's brightness between two dates, and of the wetness of soils, which
+# darkens them (relative standard deviations). Values of ours.
+_DRIFT, _WETNESS = 0.03, 0.06
 _STEEPEST = np.tan(np.deg2rad(30.0))
 # Mean fall of air temperature with height, K per m (US Standard Atmosphere 1976).
 LAPSE = 0.0065
@@ -54,7 +40,9 @@ class Ground:
     """What lies under the atmosphere in a window; all arrays are `(height, width)`.
 
     `nodes`: six float32 planes of surface reflectance, 0-1, at `spectra.NODES`. `water`: bool.
-    `snow`: float32 fraction 0-1. `elevation`: float32 metres. `temperature`: float32 kelvin.
+    `snow`: float32 fraction 0-1. `elevation`: float32 metres. `temperature`: float32 kelvin. What
+    a radar needs besides: `tiles`, the parcels; `texture`, float32 with variance about 1, within
+    the parcels; `relief`, `(height + 2, width + 2)` float32 metres; `beach`: bool.
     """
 
     nodes: tuple[Floats, ...]
@@ -62,6 +50,10 @@ class Ground:
     snow: Floats
     elevation: Floats
     temperature: Floats
+    tiles: Tiles
+    texture: Floats
+    relief: Floats
+    beach: NDArray[np.bool_]
 
 
 class Landscape:
@@ -69,18 +61,24 @@ class Landscape:
 
     def __init__(self, recipe: SceneRecipe) -> None:
         """Prepare fields and find the levels of sea, lakes and snow in the scene's rectangle."""
-        seed, self._recipe = recipe.seed, recipe
+        seed, self.recipe, scale = recipe.seed, recipe, recipe.scale
         rng = stream(seed, "landscape")
         reach = 0.75 * min(recipe.shape)
         self._spectra = scene_spectra(seed)
-        self._terrain = PowerField(seed, "terrain", 4.0, outer=min(1500, reach))
-        self._basin = PowerField(seed, "basin", 3.6, outer=min(500, reach))
-        self._river = PowerField(seed, "river", 3.8, outer=min(2500, reach))
-        self._zone = PowerField(seed, "zone", 3.2, outer=min(900, reach))
-        self._texture = PowerField(seed, "texture", 2.5, outer=min(200, reach))
-        self._cover = PowerField(seed, "mixture", 2.5, outer=min(300, reach))
-        self._relief = _RELIEF.get(recipe.surface, 180.0)
-        self._river_width = float(rng.uniform(1.5, 5.0))
+
+        def field(name: str, slope: float, outer: float) -> PowerField:
+            return PowerField(seed, name, slope, outer=min(outer * scale, reach))
+
+        self._terrain = field("terrain", 4.0, 1500)
+        self._basin = field("basin", 3.6, 500)
+        self._river = field("river", 3.8, 2500)
+        zone = field("zone", 3.2, 900)
+        self._texture = field("texture", 2.5, 200)
+        cover = field("mixture", 2.5, 300)
+        # Hills as steep in a small scene as in a large one.
+        narrow = min(1500 * scale, reach) / (min(1500, reach) * scale)
+        self._relief = _RELIEF.get(recipe.surface, 180.0) * narrow
+        self._river_width = float(rng.uniform(1.5, 5.0)) * scale
         has_river = recipe.surface not in ("water", "desert") and rng.random() < 0.75
         self._river_level = float(rng.uniform(-0.4, 0.4)) if has_river else None
         self._sea = _quantile(self._terrain, recipe, _SEA.get(recipe.surface, 0.0))
@@ -95,7 +93,22 @@ class Landscape:
         self.sea_level_temperature = float(warm - 0.12 * max(0, abs(recipe.latitude) - 30)) + float(
             rng.normal(0, 4)
         )
-        self._spacing = int(rng.integers(8, 15)), int(rng.integers(18, 27))
+        spacing = int(rng.integers(8, 15)), int(rng.integers(18, 27))
+        small, large = (round(each * scale) for each in spacing)
+        self._cover = LandCover(recipe, zone, cover, (small, large))
+
+    @property
+    def wetness(self) -> float:
+        """How wet the soils are on the recipe's date, relative to the mean; about -0.2 to 0.2."""
+        if self.recipe.growth is None:
+            return 0.0
+        return _WETNESS * float(stream(self.recipe.sky_seed, "wetness").normal())
+
+    def on(self, recipe: SceneRecipe) -> Landscape:
+        """Return the same ground on another date: `recipe` is a `revisit` of this one's."""
+        other = copy.copy(self)
+        other.recipe = recipe
+        return other
 
     def ground(self, window: Window) -> Ground:
         """Return the ground in `window`."""
@@ -103,85 +116,94 @@ class Landscape:
         height = self._terrain.window(margin)
         texture = np.clip(self._texture.window(window), -2.5, 2.5)
         inner = height[1:-1, 1:-1]
-        nodes = self._parcels(window, texture)
+        tiles = self._cover.tiles(window)
+        nodes = self._parcels(window, tiles, texture)
         elevation = (
             self._relief * np.maximum(inner + 2.0, 0)
             if self._sea is None
             else (self._relief * np.maximum(inner - self._sea, 0))
         )
+        beach = np.zeros(inner.shape, bool)
         if self._sea is not None:
             beach = (inner < self._sea + 0.025) & (texture > -0.5)
             _paint(nodes, beach, self._spectra["salt"] * np.float32(0.75))
+        shade = self._hillshade(height)
         for plane in nodes:
-            plane *= self._hillshade(height)
+            plane *= shade
         snow = self._snow(inner, texture, nodes)
         water, depth = self._water(window, inner)
         self._fill_water(nodes, water, depth, texture)
         snow[water] = 0
         temperature = self._temperature(elevation, water, snow, nodes)
-        return Ground(tuple(nodes), water, snow, elevation.astype(np.float32), temperature)
-
-    def _parcels(self, window: Window, texture: Floats) -> list[Floats]:
-        """Return the six planes of the parcels: mixtures of two classes with texture."""
-        small, large = (
-            voronoi(self._recipe.seed, name, spacing, window)
-            for name, spacing in zip(("small", "large"), self._spacing, strict=True)
+        return Ground(
+            tuple(nodes),
+            water,
+            snow,
+            elevation.astype(np.float32),
+            temperature,
+            tiles,
+            texture,
+            height * np.float32(self._relief),
+            beach & ~water,
         )
-        # Of the large parcels, 40 % stay whole; the others show the small ones.
-        whole = (uniform(large.key, 4) < 0.4)[large.index]
-        index = np.where(whole, large.index + np.int32(len(small.key)), small.index)
-        tables = [self._parcel_table(window, p) for p in (small, large)]
-        main, partner = (np.concatenate([t[i] for t in tables], axis=1) for i in (0, 1))
-        share, deviation, urban = (np.concatenate([t[i] for t in tables]) for i in (2, 3, 4))
-        mix = np.clip(share[index] + np.float32(0.12) * self._cover.window(window), 0, 1)
+
+    def _parcels(self, window: Window, tiles: Tiles, texture: Floats) -> list[Floats]:
+        """Return the six planes of the parcels: mixtures of two classes with texture."""
+        main = self._spectra_of(CLASSES)[:, tiles.kind]
+        if self.recipe.growth is not None:
+            main = self._grown(main, tiles, self.recipe.growth)
+        main = main * tiles.bright
+        partner = self._spectra_of([PARTNER[name] for name in CLASSES])[:, tiles.kind]
+        deviation = np.array([texture_deviation(n) for n in CLASSES], np.float32)[tiles.kind]
+        index = tiles.index
         shade = np.clip(1 + deviation[index] * texture, 0.3, 1.8)
         nodes = []
         for a, b in zip(main, partner, strict=True):
             plane = a[index]
-            plane += mix * (b[index] - plane)
+            plane += tiles.mix * (b[index] - plane)
             plane *= shade
             nodes.append(plane)
         # One roof in a hundred urban pixels is bright.
-        noise = pixel_noise(self._recipe.seed, "roofs", window)
-        roofs = urban[index] & (noise < 0.01)
+        noise = pixel_noise(self.recipe.seed, "roofs", window)
+        roofs = (tiles.kind == CLASSES.index("urban"))[index] & (noise < 0.01)
         if roofs.any():
             bright = 0.4 + 30 * noise[roofs]
             for plane in nodes:
                 plane[roofs] = bright
         return nodes
 
-    def _parcel_table(
-        self, window: Window, parcels: Parcels
-    ) -> tuple[Floats, Floats, Floats, Floats, NDArray[np.bool_]]:
-        """Return for each parcel: two `(6, parcels)` spectra, mixture, texture, is urban."""
-        rows = np.floor(parcels.row).astype(int) - window.row + 64
-        cols = np.floor(parcels.col).astype(int) - window.col + 64
-        zone = self._zone.smooth(window.padded(64))[rows, cols]
-        # Neighbouring parcels resemble each other: their rank is half landscape, half chance.
-        own = uniform(parcels.key, 5)
-        rank = (0.55 / (1 + np.exp(-1.8 * zone)) + 0.45 * own - 0.1) / 0.8
-        shares = _MIXES[self._recipe.surface]
-        edges = np.cumsum(list(shares.values()))[:-1]
-        kind = np.searchsorted(edges, np.clip(rank, 0, 1))
-        names = list(shares)
-        own_scale = 0.8 + 0.4 * uniform(parcels.key, 6)
-        main = np.stack([self._spectra[n] for n in names], axis=1)[:, kind] * own_scale
-        partner = np.stack([self._spectra[_PARTNER[n]] for n in names], axis=1)[:, kind]
-        deviation = np.array([texture_deviation(n) for n in names], np.float32)[kind]
-        share = np.float32(0.5) * uniform(parcels.key, 7) ** 2
-        urban = np.array([n == "urban" for n in names])[kind]
-        return main, partner, share, deviation, urban
+    def _spectra_of(self, names: Sequence[str]) -> Floats:
+        return np.stack([self._spectra[name] for name in names], axis=1)
+
+    def _grown(self, main: Floats, tiles: Tiles, growth: float) -> Floats:
+        """Return the parcels' spectra `(6, parcels)` in the state of a day of the year."""
+        recipe = self.recipe
+        soil = self._spectra["dry soil"][:, None]
+        green = np.where(
+            tiles.kind == CLASSES.index("crop"), greenness(tiles.key, growth, recipe.south), 1
+        )
+        main = soil + green * (main - soil)
+        bare = np.array(_BARE, np.float32)[:, None]
+        leafy = np.where(
+            tiles.kind == CLASSES.index("forest"), leaves(tiles.key, growth, recipe.latitude), 1
+        )
+        main = bare + leafy * (main - bare)
+        drift = np.sqrt(12) * _DRIFT * (uniform(tiles.key, 1000 + recipe.weather) - 0.5)
+        bareness = np.isin(tiles.kind, [CLASSES.index(n) for n in ("dry soil", "sand", "salt")])
+        bareness = np.maximum(bareness, 1 - green)
+        return np.asarray(main * (1 + drift) * (1 - self.wetness * bareness), np.float32)
 
     def _hillshade(self, height: Floats) -> Floats:
         """Return the cosine of the sun's incidence relative to flat ground, 0.2-1.8."""
+        run = 2 * self.recipe.pixel
         slope_y = np.clip(
-            (height[2:, 1:-1] - height[:-2, 1:-1]) * self._relief / 60, -_STEEPEST, _STEEPEST
+            (height[2:, 1:-1] - height[:-2, 1:-1]) * self._relief / run, -_STEEPEST, _STEEPEST
         )
         slope_x = np.clip(
-            (height[1:-1, 2:] - height[1:-1, :-2]) * self._relief / 60, -_STEEPEST, _STEEPEST
+            (height[1:-1, 2:] - height[1:-1, :-2]) * self._relief / run, -_STEEPEST, _STEEPEST
         )
-        azimuth = np.deg2rad(self._recipe.sun_azimuth)
-        tangent = np.float32(1 / np.tan(np.deg2rad(self._recipe.sun_elevation)))
+        azimuth = np.deg2rad(self.recipe.sun_azimuth)
+        tangent = np.float32(1 / np.tan(np.deg2rad(self.recipe.sun_elevation)))
         # Rows grow to the south: ground that rises to the south and east faces north and west.
         facing = 1 + tangent * (np.cos(azimuth) * slope_y - np.sin(azimuth) * slope_x)
         shade = facing / np.sqrt(1 + slope_x**2 + slope_y**2)

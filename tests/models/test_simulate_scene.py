@@ -11,11 +11,12 @@ from models.simulate.clouds import CloudLayer, build_layers, cloud_reflectance
 from models.simulate.fields import Window
 from models.simulate.observation import TAU_SCALE, labels, observe
 from models.simulate.recipe import draw_recipe
-from models.simulate.scene import Scene, Strip, TruthClass
+from models.simulate.scene import Scene, Strip
 from models.simulate.sensors import ADD, MULT, THERMAL, Oli
 from models.simulate.sky import View, look, shadow_offset, shadow_thickness
 from models.simulate.spectra import SPECTRA, scene_spectra
 from models.simulate.surfaces import Landscape
+from models.simulate.truth import TruthClass
 
 
 def whole(seed: int, size: int = 128, **choices: object) -> Strip:
