@@ -5,7 +5,7 @@ Usage: `tiles = LandCover(recipe, zone, cover).tiles(Window(0, 0, 256, 256))`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,10 @@ class Tiles:
     kind: NDArray[np.intp]
     key: NDArray[np.uint64]
     bright: Floats
+
+    def cropped(self, crop: tuple[slice, slice]) -> Tiles:
+        """Return the part `crop` of the window."""
+        return replace(self, index=self.index[crop], mix=self.mix[crop])
 
 
 class LandCover:

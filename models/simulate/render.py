@@ -27,6 +27,8 @@ _LIGHT_HALO = 64
 _DIFFUSE = ((0.44, 0.48, 0.56, 0.655, 0.865, 1.61, 2.2), (0.35, 0.25, 0.18, 0.12, 0.06, 0.02, 0.02))
 # Scale height of the molecular atmosphere, metres.
 _SCALE_HEIGHT = 8000.0
+# Scale height of the water vapour, metres, and the spread of its amount (natural logarithm).
+_VAPOUR_HEIGHT, _VAPOUR_SPREAD = 2000.0, 0.35
 # Loss of brightness temperature in a moderately moist atmosphere, K: B11 sees more vapour than B10.
 AIR_COOLING = {"B10": 1.5, "B11": 2.8}
 
@@ -51,6 +53,9 @@ class World:
         self.mountain_leak = 0.05 if recipe.surface == "mountain" else 0.0
         self.stray_share = float(rng.uniform(0.01, 0.04))
         self.stray_sigma = float(rng.uniform(300, 800)) / recipe.pixel
+        # Vapour relative to the mean atmosphere's.
+        amount = stream(recipe.sky_seed, "vapour").normal()
+        self.vapour = float(np.exp(_VAPOUR_SPREAD * np.clip(amount, -2, 2)))
 
 
 class Renderer:
@@ -96,15 +101,22 @@ class Renderer:
             # Strongest in the blue, where the air scatters.
             share = world.stray_share * (0.482 / band.wavelength) ** 1.5
             rho += np.float32(share) * self._stray
+        rho *= self._above_vapour(band, 0.0)
         path = float(np.mean(world.air.path(band, haze[::16, ::16], self._mu_sun, self._mu_view)))
         for layer, r, passed in self._clouds:
             factor = np.float32(world.swir[layer.ice][band.cloud])
             seen = passed * rho
             seen /= 1 - factor * r * rho
             above = np.float32(path * math.exp(-layer.base / _SCALE_HEIGHT))
-            seen += (factor + above) * r
+            seen += (factor + above) * r * self._above_vapour(band, layer.base)
             rho = seen
         return rho * np.float32(band.ozone)
+
+    def _above_vapour(self, band: Band, height: float) -> np.float32:
+        """Return the transmission of the vapour above `height` metres over both paths."""
+        slant = 1 / self._mu_sun + 1 / self._mu_view
+        depth = band.absorption * self._world.vapour * math.exp(-height / _VAPOUR_HEIGHT)
+        return np.float32(math.exp(-depth * slant))
 
     def cirrus(self) -> Floats:
         """Return the TOA reflectance at 1.375 um: high clouds, and what leaks from the ground."""

@@ -50,6 +50,7 @@ class Band:
     ozone: float = 1.0
     vapour: float = 1.0
     cloud: str = "visible"
+    absorption: float = 0.0
 
 
 # OLI centres: Landsat 8 Data Users Handbook, LSDS-1574. Proba-V centres and widths:

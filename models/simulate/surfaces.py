@@ -42,7 +42,8 @@ class Ground:
     `nodes`: six float32 planes of surface reflectance, 0-1, at `spectra.NODES`. `water`: bool.
     `snow`: float32 fraction 0-1. `elevation`: float32 metres. `temperature`: float32 kelvin. What
     a radar needs besides: `tiles`, the parcels; `texture`, float32 with variance about 1, within
-    the parcels; `relief`, `(height + 2, width + 2)` float32 metres; `beach`: bool.
+    the parcels; `relief`, `(height + 2, width + 2)` float32 metres; `beach`: bool; `wetness`
+    of the soils, relative.
     """
 
     nodes: tuple[Floats, ...]
@@ -54,6 +55,7 @@ class Ground:
     texture: Floats
     relief: Floats
     beach: NDArray[np.bool_]
+    wetness: float
 
 
 class Landscape:
@@ -145,6 +147,7 @@ class Landscape:
             texture,
             height * np.float32(self._relief),
             beach & ~water,
+            self.wetness,
         )
 
     def _parcels(self, window: Window, tiles: Tiles, texture: Floats) -> list[Floats]:
