@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from models.simulate.atmosphere import Atmosphere
 from models.simulate.fields import Floats, Window, stream
-from models.simulate.recipe import SceneRecipe, draw_recipe, revisit
+from models.simulate.recipe import SURFACES, SceneRecipe, draw_recipe, revisit
 from models.simulate.render import World
 from models.simulate.sar import Radar
 from models.simulate.sentinel2 import MSI_PIXEL, Msi, on_10_m
 from models.simulate.surfaces import Ground
 from models.simulate.truth import TruthClass
 
-__all__ = ["Pair", "PairRecipe", "draw_pair", "observe_pair"]
+__all__ = ["Measured", "Pair", "PairRecipe", "draw_pair", "observe_pair"]
 
 # First month of the seasons of SEN12MS-CR, in the northern hemisphere; its images are of 2018.
 _FIRST_MONTH: Mapping[str, int] = MappingProxyType(
@@ -32,8 +32,10 @@ _YEAR, _SEASON_DAYS = 2017, 90
 # Days from the clear to the cloudy image, before or after, and from the cloudy one to the radar's.
 # Values of ours: SEN12MS-CR takes all three from one season, mostly within weeks.
 _APART, _RADAR_APART = (3, 18), 6
-# Cover of the cloudy images; half of SEN12MS-CR's pixels are cloudy.
-_COVER = (0.15, 0.85)
+# Cover (tau >= 0.3) of the cloudy images, 0.43 in the mean; 0.48 in SEN12MS-CR (facts B5).
+_COVER = (0.10, 0.75)
+# The regions of SEN12MS-CR are centred on land.
+_SURFACES = tuple(name for name in SURFACES if name != "water")
 # Clear images are picked for clear air: the best of so many days.
 _CLEAR_DAYS = 3
 _TRIES = 200
@@ -49,22 +51,38 @@ class PairRecipe:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """How far the images of a pair tell of each other; NaN where nothing can be measured.
+
+    Correlations: `roughness` of the radar's roughness with the optical texture, as it was asked
+    for; `parcels` of VV (dB, without speckle) with the logarithm of the ground's NIR within the
+    parcels of dry land, where mixtures of plants and slopes weaken it; `image` of VV with speckle
+    with the logarithm of the ground's NIR over all pixels, as an image shows it. `floor`: mean
+    absolute difference of cloudy and clear image, reflectance, where neither cloud nor shadow lies.
+    `covered`: share of the other pixels.
+    """
+
+    roughness: float
+    parcels: float
+    image: float
+    floor: float
+    covered: float
+
+
+@dataclass(frozen=True)
 class Pair:
     """What is seen; arrays are `(height, width, ...)` at 10 m.
 
     `clear` and `cloudy`: 13 bands, float32 TOA reflectance, coarse bands by nearest neighbour.
-    `sar`: VV and VH, float32 dB. `classes`: uint8 `TruthClass` of the cloudy image. `texture` and
-    `overall`: correlation of VV with NIR, see `correlations`. `floor`: mean absolute difference of
-    cloudy and clear where neither cloud nor shadow lies, reflectance; NaN without such pixels.
+    `sar`: VV and VH, float32 dB. `classes`: uint8 `TruthClass` of the cloudy image. `measured`:
+    the `Measured` numbers of the scene.
     """
 
     clear: Floats
     cloudy: Floats
     sar: Floats
     classes: NDArray[np.uint8]
-    texture: float
-    overall: float
-    floor: float
+    measured: Measured
 
 
 def draw_pair(seed: int, scene: int, season: str, shape: tuple[int, int]) -> PairRecipe:
@@ -82,10 +100,12 @@ def draw_pair(seed: int, scene: int, season: str, shape: tuple[int, int]) -> Pai
         apart = int(rng.integers(_APART[0], _APART[1] + 1)) * int(rng.choice((-1, 1)))
         radar = int(rng.integers(-_RADAR_APART, _RADAR_APART + 1))
         cover = float(rng.uniform(*_COVER))
+        surface = str(rng.choice(_SURFACES))
         # The sun is that of each day; this one only lets all days be drawn.
         base = draw_recipe(
             ground,
             shape,
+            surface=surface,
             acquired=day,
             sun_elevation=90.0,
             spacecraft="sentinel2a",
@@ -116,29 +136,29 @@ def observe_pair(pair: PairRecipe, correlation: float) -> Pair:
     ground = world.landscape.on(pair.radar).ground(window)
     radar = Radar(pair.radar, correlation)
     sar = radar.measure(ground, pair.radar, window)
-    texture, overall = correlations(ground, radar.backscatter(ground, pair.radar, window), sar)
     seen, target = on_10_m(cloudy), on_10_m(clear)
     free = np.isin(cloudy.truth.classes, (TruthClass.LAND, TruthClass.WATER, TruthClass.SNOW))
-    floor = float(np.abs(seen - target)[free].mean()) if free.any() else float("nan")
-    return Pair(target, seen, sar, cloudy.truth.classes, texture, overall, floor)
-
-
-def correlations(ground: Ground, backscatter: Floats, sar: Floats) -> tuple[float, float]:
-    """Return correlations of VV (dB) with the logarithm of the ground's NIR, on dry land.
-
-    First within the parcels, without speckle: each pixel minus its parcel's mean. Then overall,
-    with speckle, as an image shows it. NaN where there is no land.
-    """
     land = ~ground.water & ~ground.beach
-    if land.sum() < 2:
-        return float("nan"), float("nan")
-    nir = np.log(np.maximum(ground.nodes[3][land], 1e-3)).astype(np.float64)
-    index = ground.tiles.index[land]
-    pixels = np.bincount(index)
+    nir = np.log(np.maximum(ground.nodes[3], 1e-3))
+    plain = radar.backscatter(ground, pair.radar, window)[..., 0]
+    measured = Measured(
+        roughness=_correlation(radar.roughness(ground, window), ground.texture),
+        parcels=_correlation(*(_within(plane, ground, land) for plane in (plain, nir))),
+        image=_correlation(sar[..., 0], nir),
+        floor=float(np.abs(seen - target)[free].mean()) if free.any() else float("nan"),
+        covered=float(1 - free.mean()),
+    )
+    return Pair(target, seen, sar, cloudy.truth.classes, measured)
 
-    def centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return values - (np.bincount(index, values) / np.maximum(pixels, 1))[index]
 
-    plain = backscatter[..., 0][land].astype(np.float64)
-    texture = np.corrcoef(centred(nir), centred(plain))[0, 1]
-    return float(texture), float(np.corrcoef(nir, sar[..., 0][land])[0, 1])
+def _within(plane: Floats, ground: Ground, where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the pixels `where`, each minus the mean of its parcel."""
+    values, index = plane[where].astype(np.float64), ground.tiles.index[where]
+    means = np.bincount(index, values) / np.maximum(np.bincount(index), 1)
+    return np.asarray(values - means[index], np.float64)
+
+
+def _correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    if a.size < 2 or not a.std() or not b.std():
+        return float("nan")
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])

@@ -74,10 +74,11 @@ class SceneRecipe:
     `south` its hemisphere; `x`, `y` are the map coordinates in metres of the *centre* of the
     upper-left pixel in the northern zone's coordinates, negative y in the south, as USGS writes
     them. Angles are in degrees; `sun_azimuth` is clockwise from north; `heading` is the angle of
-    the descending track west of south. `acquired` is in UTC. `cloud_cover` 0-1 is the share of the bounding box with
-    optical thickness >= 0.3. `probav_delay` is in minutes after Landsat and `wind` in m/s east and
-    south. `weather` chooses among the skies (clouds and air) over the same ground. `growth` is the
-    day of the year, 0-366, whose state the plants are in; None is the ground of the tables.
+    the descending track west of south. `acquired` is in UTC. `cloud_cover` 0-1 is the share of the
+    bounding box with optical thickness >= 0.3. `probav_delay` is in minutes after Landsat and
+    `wind` in m/s east and south. `weather` chooses among the skies (clouds and air) over the same
+    ground. `growth` is the day of the year, 0-366, whose state the plants are in; None is the
+    ground of the tables.
     """
 
     seed: int

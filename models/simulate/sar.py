@@ -86,7 +86,7 @@ class Radar:
         ]
         day = stream(recipe.sky_seed, "radar day")
         wind, wet = _WIND * float(np.clip(day.normal(), -2, 2)), day.random() < _SHARE_WET
-        rough = self._shared * ground.texture + self._own * self._rough.window(window)
+        rough = self.roughness(ground, window)
         terrain = self._slopes(ground.relief, recipe.pixel)
         sand, _, ratio = _BACKSCATTER["sand"]
         for plane, beach, water in (
@@ -99,6 +99,12 @@ class Radar:
                 plane += np.float32(_WET_SNOW) * ground.snow
             plane[ground.water] = np.float32(water) + np.float32(_RIPPLES) * rough[ground.water]
         return np.stack(planes, axis=-1)
+
+    def roughness(self, ground: Ground, window: Window) -> Floats:
+        """Return the roughness in standard deviations, `(height, width)` float32."""
+        return np.asarray(
+            self._shared * ground.texture + self._own * self._rough.window(window), np.float32
+        )
 
     def _of_parcels(
         self, ground: Ground, recipe: SceneRecipe
@@ -137,7 +143,7 @@ class Radar:
         rise = np.arctan(np.float32(math.sin(turn)) * right - np.float32(math.cos(turn)) * down)
         flat = math.radians(_INCIDENCE)
         seen = np.maximum(np.sin(np.float32(flat) - rise), np.float32(0.05))
-        brighter = _decibel(np.float32(math.sin(flat)) / seen)
+        brighter = _decibel(np.asarray(math.sin(flat) / seen, np.float32))
         return np.clip(brighter, np.float32(-_SLOPE_LIMIT), np.float32(_SLOPE_LIMIT))
 
 

@@ -9,6 +9,7 @@ and the truth of each scene; both the list and the folders give the split by sce
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import luigi
@@ -56,22 +57,16 @@ class SimulateTriplets(ProductTask):
 
         self._require_in_range()
         plan = PatchPlan(self.scenes, self.patches, self.size)
-        facts = make_triplets(
+        measured = make_triplets(
             work, self.seed, plan, self.correlation, threads=threads(), progress=progress
         )
-        measured = {
-            "roughness_with_nir_in_parcels": facts.texture,
-            "vv_with_nir": facts.overall,
-            "floor": facts.floor,
-            "covered": facts.cloudy,
-        }
         return Description(
             properties={
                 "skysieve:triplets": self.scenes * self.patches,
                 "skysieve:sar_optical_correlation": self.correlation,
                 "skysieve:measured": {
                     key: round(value, 4) if math.isfinite(value) else None
-                    for key, value in measured.items()
+                    for key, value in asdict(measured).items()
                 },
             },
             files={LIST: Described(("data",), "text/csv", title="patches and their split")},

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from models.simulate.pairs import Pair, draw_pair, observe_pair
+from models.simulate.pairs import Measured, Pair, draw_pair, observe_pair
 from models.simulate.recipe import SceneRecipe
 from models.simulate.sentinel2 import BLOCK, counts
 from scenes.grid import Affine, Grid
 from scenes.triplets.writer import Region, region_names, write_list, write_patch, write_triplet
 
-__all__ = ["LIST", "DataSetFacts", "PatchPlan", "make_triplets", "msi_grid"]
+__all__ = ["LIST", "PatchPlan", "make_triplets", "msi_grid"]
 
 # The list of all patches, beside the folders.
 LIST = "triplets.csv"
@@ -49,21 +49,6 @@ class PatchPlan:
         return self.size * (patch // self.across), self.size * (patch % self.across)
 
 
-@dataclass(frozen=True)
-class DataSetFacts:
-    """What is said of the data set that was written.
-
-    `texture` and `overall` are the measured correlations of VV with NIR, `floor` the difference of
-    both dates on clear ground (reflectance) and `cloudy` the share of cloud or shadow, all means
-    over scenes (see `models.simulate.pairs`); scenes without land or clear ground are left out.
-    """
-
-    texture: float
-    overall: float
-    floor: float
-    cloudy: float
-
-
 def make_triplets(
     folder: Path,
     seed: int,
@@ -72,8 +57,10 @@ def make_triplets(
     *,
     threads: int = 1,
     progress: Callable[[float, str], None] = lambda _fraction, _message: None,
-) -> DataSetFacts:
-    """Write the data set into `folder`, which must not exist; the bytes do not depend on `threads`.
+) -> Measured:
+    """Write the data set into `folder`, which must not exist; return the means of what is measured.
+
+    The bytes do not depend on `threads`; scenes where a number cannot be measured are left out.
 
     Besides the triplets and their list there is the truth of each cloudy scene, `truth/<scene>.tif`
     (uint8 `TruthClass`). Raises `ValueError` for a plan or correlation out of range.
@@ -82,13 +69,12 @@ def make_triplets(
     (folder / "truth").mkdir()
     regions = region_names(plan.scenes)
 
-    def make(number: int) -> tuple[float, float, float, float]:
+    def make(number: int) -> Measured:
         region = regions[number]
         recipes = draw_pair(seed, number, region.season, plan.shape)
         pair = observe_pair(recipes, correlation)
         _write_scene(folder, region, plan, msi_grid(recipes.clear), pair)
-        covered = float(np.mean(pair.classes >= 4))
-        return pair.texture, pair.overall, pair.floor, covered
+        return pair.measured
 
     found = []
     with ThreadPoolExecutor(threads) as pool:
@@ -96,7 +82,8 @@ def make_triplets(
             found.append(facts)
             progress(number / plan.scenes, f"{number} of {plan.scenes} scenes")
     write_list(folder / LIST, [(r, p) for r in regions for p in range(plan.patches)])
-    return DataSetFacts(*(_mean(column) for column in zip(*found, strict=True)))
+    columns = zip(*(astuple(each) for each in found), strict=True)
+    return Measured(*(_mean(column) for column in columns))
 
 
 def msi_grid(recipe: SceneRecipe) -> Grid:
