@@ -22,6 +22,7 @@ from pipelines.register_weights import RegisterWeights
 from pipelines.removal.predict_dsen2cr import PredictDSen2CR
 from pipelines.removal.remove_clouds import RemoveClouds
 from pipelines.removal.train_dsen2cr import TrainDSen2CR
+from pipelines.removal.simulate_series import SimulateSeries
 from pipelines.removal.simulate_triplets import SimulateTriplets
 from pipelines.reprocess import DailyMasks, Reprocess
 from pipelines.settings import fill_in, share_cores
@@ -59,6 +60,7 @@ __all__ = [
     "Reprocess",
     "SearchScenes",
     "SimulateScenes",
+    "SimulateSeries",
     "SimulateTriplets",
     "TrainAllCycleGAN",
     "TrainCloudDetection",

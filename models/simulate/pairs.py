@@ -22,7 +22,7 @@ from models.simulate.sentinel2 import MSI_PIXEL, Msi, on_10_m
 from models.simulate.surfaces import Ground
 from models.simulate.truth import TruthClass
 
-__all__ = ["Measured", "Pair", "PairRecipe", "draw_pair", "observe_pair"]
+__all__ = ["LAND", "Measured", "Pair", "PairRecipe", "draw_pair", "observe_pair"]
 
 # First month of the seasons of SEN12MS-CR, in the northern hemisphere; its images are of 2018.
 _FIRST_MONTH: Mapping[str, int] = MappingProxyType(
@@ -35,7 +35,7 @@ _APART, _RADAR_APART = (3, 18), 6
 # Cover (tau >= 0.3) of the cloudy images, 0.43 in the mean; 0.48 in SEN12MS-CR (facts B5).
 _COVER = (0.10, 0.75)
 # The regions of SEN12MS-CR are centred on land.
-_SURFACES = tuple(name for name in SURFACES if name != "water")
+LAND = tuple(name for name in SURFACES if name != "water")
 # Clear images are picked for clear air: the best of so many days.
 _CLEAR_DAYS = 3
 _TRIES = 200
@@ -100,7 +100,7 @@ def draw_pair(seed: int, scene: int, season: str, shape: tuple[int, int]) -> Pai
         apart = int(rng.integers(_APART[0], _APART[1] + 1)) * int(rng.choice((-1, 1)))
         radar = int(rng.integers(-_RADAR_APART, _RADAR_APART + 1))
         cover = float(rng.uniform(*_COVER))
-        surface = str(rng.choice(_SURFACES))
+        surface = str(rng.choice(LAND))
         # The sun is that of each day; this one only lets all days be drawn.
         base = draw_recipe(
             ground,

@@ -9,7 +9,7 @@ Usage:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -113,10 +113,10 @@ class Msi:
             for b in MSI_BANDS
         }
 
-    def look(self, window: Window) -> MsiView:
+    def look(self, window: Window, bands: Iterable[str] = tuple(MSI_BANDS)) -> MsiView:
         """Return what is seen in `window`, whose place and size are multiples of `BLOCK`.
 
-        The values do not depend on how a scene is cut into windows, but for the noise, which has
+        Of `bands` those asked for are made. The values do not depend on how a scene is cut into windows, but for the noise, which has
         one stream for each window. Raises `ValueError` for another window.
         """
         if any(value % BLOCK for value in window):
@@ -126,12 +126,12 @@ class Msi:
         sky = look(world.layers, wide.padded(world.light_halo), self.view)
         renderer = Renderer(world, ground, world.air.haze(wide), sky, self.view)
         crop = slice(_HALO, -_HALO), slice(_HALO, -_HALO)
-        bands = {}
-        for name, band in MSI_BANDS.items():
-            plane = renderer.cirrus() if name == "B10" else renderer.band(band)
+        planes = {}
+        for name in bands:
+            plane = renderer.cirrus() if name == "B10" else renderer.band(MSI_BANDS[name])
             plane = _resolved(plane, RESOLUTION[name] // 10)
-            bands[name] = self._measured(name, plane, window)
-        return MsiView(bands, truth_of(ground, renderer.sky, crop), _cropped(ground, crop))
+            planes[name] = self._measured(name, plane, window)
+        return MsiView(planes, truth_of(ground, renderer.sky, crop), _cropped(ground, crop))
 
     def _measured(self, name: str, plane: Floats, window: Window) -> Floats:
         """Return a band with the errors of its detectors."""
@@ -165,7 +165,7 @@ def counts(reflectance: Floats, offset: float = 0.0) -> NDArray[np.uint16]:
 
 
 def on_10_m(view: MsiView) -> Floats:
-    """Return all bands on the 10 m grid, `(height, width, 13)` float32, by nearest neighbour."""
+    """Return the bands on the 10 m grid, `(height, width, bands)` float32, by nearest neighbour."""
     planes = []
     for name, plane in view.bands.items():
         factor = RESOLUTION[name] // 10

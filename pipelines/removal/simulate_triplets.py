@@ -15,13 +15,10 @@ from pathlib import Path
 import luigi
 
 from pipelines.product import Described, Description, ProductTarget, ProductTask, Progress
+from pipelines.removal.data_set_ranges import CORRELATION, require_in_range
 from pipelines.settings import threads
 
 __all__ = ["SimulateTriplets"]
-
-CORRELATION = 0.45
-# Scenes, patches of a scene and sides of patches that can be asked for.
-_MOST_SCENES, _MOST_PATCHES, _SIDES = 1000, 256, (32, 256)
 
 
 class SimulateTriplets(ProductTask):
@@ -53,9 +50,10 @@ class SimulateTriplets(ProductTask):
 
     def make(self, work: Path, progress: Progress) -> Description:
         """Simulate and write; see the module's docstring for the folder's content."""
-        from pipelines.removal.simulated_triplets import LIST, PatchPlan, make_triplets
+        from pipelines.removal.patch_plan import PatchPlan
+        from pipelines.removal.simulated_triplets import LIST, make_triplets
 
-        self._require_in_range()
+        require_in_range(self.seed, self.scenes, self.patches, self.size, self.correlation)
         plan = PatchPlan(self.scenes, self.patches, self.size)
         measured = make_triplets(
             work, self.seed, plan, self.correlation, threads=threads(), progress=progress
@@ -84,15 +82,3 @@ class SimulateTriplets(ProductTask):
             raise ValueError(f"{work.name}: the list and the folders do not agree")
         patches = open_triplets(triplets)
         patches.read(np.array([len(patches) - 1]))
-
-    def _require_in_range(self) -> None:
-        ranges = {
-            "seed": (self.seed, 0, 2**31 - 1),
-            "scenes": (self.scenes, 1, _MOST_SCENES),
-            "patches": (self.patches, 1, _MOST_PATCHES),
-            "size": (self.size, *_SIDES),
-            "correlation": (self.correlation, 0, 1),
-        }
-        for name, (value, low, high) in ranges.items():
-            if not low <= value <= high:
-                raise ValueError(f"--{name} is {value:g}: expected {low:g} to {high:g}")

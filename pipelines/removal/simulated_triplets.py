@@ -5,48 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 
 from models.simulate.pairs import Measured, Pair, draw_pair, observe_pair
-from models.simulate.recipe import SceneRecipe
-from models.simulate.sentinel2 import BLOCK, counts
-from scenes.grid import Affine, Grid
+from models.simulate.sentinel2 import counts
+from pipelines.removal.patch_plan import PatchPlan, msi_grid, part_of
+from scenes.grid import Grid
 from scenes.triplets.writer import Region, region_names, write_list, write_patch, write_triplet
 
-__all__ = ["LIST", "PatchPlan", "make_triplets", "msi_grid"]
+__all__ = ["LIST", "make_triplets"]
 
 # The list of all patches, beside the folders.
 LIST = "triplets.csv"
-
-
-@dataclass(frozen=True)
-class PatchPlan:
-    """`patches` patches of `size` x `size` pixels from each of `scenes` scenes."""
-
-    scenes: int
-    patches: int
-    size: int
-
-    @property
-    def across(self) -> int:
-        """Patches in a row of the scene."""
-        return math.ceil(math.sqrt(self.patches))
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of the scenes: whole pixels of 60 m that hold the patches."""
-        down = math.ceil(self.patches / self.across)
-        height, width = (
-            max(66, BLOCK * math.ceil(self.size * each / BLOCK)) for each in (down, self.across)
-        )
-        return height, width
-
-    def corner(self, patch: int) -> tuple[int, int]:
-        """Return row and column of a patch's upper-left pixel in its scene."""
-        return self.size * (patch // self.across), self.size * (patch % self.across)
 
 
 def make_triplets(
@@ -86,23 +59,10 @@ def make_triplets(
     return Measured(*(_mean(column) for column in columns))
 
 
-def msi_grid(recipe: SceneRecipe) -> Grid:
-    """Return the 10 m grid of a scene: corner on multiples of 60 m, UTM zone of its hemisphere."""
-    north = 10_000_000 if recipe.south else 0
-    # The recipe's place is the centre of the first pixel, in the northern zone's coordinates.
-    left, top = 60 * round(recipe.x / 60), 60 * round(recipe.y / 60) + north
-    code = (32700 if recipe.south else 32600) + recipe.zone
-    return Grid(recipe.shape, Affine(10, 0, left, 0, -10, top), f"EPSG:{code}")
-
-
 def _write_scene(folder: Path, region: Region, plan: PatchPlan, grid: Grid, pair: Pair) -> None:
     clear, cloudy = counts(pair.clear), counts(pair.cloudy)
-    for patch in range(plan.patches):
-        row, column = plan.corner(patch)
-        part = slice(row, row + plan.size), slice(column, column + plan.size)
-        place = Grid(
-            (plan.size, plan.size), grid.transform * Affine.translation(column, row), grid.crs
-        )
+    for patch, part in plan.parts():
+        place = part_of(grid, part)
         write_triplet(folder, region, patch, place, pair.sar[part], clear[part], cloudy[part])
     path = folder / "truth" / f"{region.name}.tif"
     write_patch(path, grid, pair.classes[..., None], compress="deflate")

@@ -25,7 +25,15 @@ from scenes.patches_layout import Split
 from scenes.triplets.list import SPLITS
 from scenes.triplets.sen12mscr import TEST, VALIDATION, official_split
 
-__all__ = ["SEASONS", "Region", "region_names", "write_list", "write_patch", "write_triplet"]
+__all__ = [
+    "SEASONS",
+    "Region",
+    "dealt",
+    "region_names",
+    "write_list",
+    "write_patch",
+    "write_triplet",
+]
 
 # Seasons of the data set, with the seed that is part of their folders' names (facts: SEN12MS-CR).
 SEASONS: Mapping[str, str] = MappingProxyType(
@@ -64,18 +72,28 @@ class Region:
         return self.folder(sensor) / name
 
 
-def region_names(count: int) -> tuple[Region, ...]:
-    """Return `count` regions: 14 of 20 for training, 3 each for validation and test.
+def dealt(place: int) -> Split:
+    """Return the split of place number `place`, from 0: of 20 in a row 14 are for training.
 
-    The first three are one of each. Numbers follow the leaderboard's split, which has ten regions
+    The first three are one of each.
+    """
+    rest = place % _CYCLE
+    if rest in _VALIDATION:
+        return Split.VALIDATION
+    return Split.TEST if rest in _TEST else Split.TRAIN
+
+
+def region_names(count: int) -> tuple[Region, ...]:
+    """Return `count` regions, split as `dealt` says.
+
+    Numbers follow the leaderboard's split, which has ten regions
     for validation and ten for test: all further ones are for training.
     """
     held, tested, rest = _interleaved(VALIDATION), _interleaved(TEST), _training()
     found = []
+    sources = {Split.TRAIN: rest, Split.VALIDATION: held, Split.TEST: tested}
     for index in range(count):
-        place = index % _CYCLE
-        special = held if place in _VALIDATION else tested if place in _TEST else rest
-        found.append(next(special, None) or next(rest))
+        found.append(next(sources[dealt(index)], None) or next(rest))
     return tuple(found)
 
 
