@@ -116,8 +116,9 @@ class Msi:
     def look(self, window: Window, bands: Iterable[str] = tuple(MSI_BANDS)) -> MsiView:
         """Return what is seen in `window`, whose place and size are multiples of `BLOCK`.
 
-        Of `bands` those asked for are made. The values do not depend on how a scene is cut into windows, but for the noise, which has
-        one stream for each window. Raises `ValueError` for another window.
+        Of `bands` those asked for are made. The values do not depend on how a scene is cut into
+        windows, but for the noise, which has one stream for each window. Raises `ValueError` for
+        another window.
         """
         if any(value % BLOCK for value in window):
             raise ValueError(f"expected a window of whole 60 m pixels, not {window}")

@@ -36,17 +36,17 @@ class PatchPlan:
     def shape(self) -> tuple[int, int]:
         """Height and width of the scenes: whole pixels of 60 m that hold the patches."""
         down = math.ceil(self.patches / self.across)
-        height, width = (
-            max(BLOCK * math.ceil(SMALLEST / BLOCK), BLOCK * math.ceil(self.size * each / BLOCK))
-            for each in (down, self.across)
-        )
-        return height, width
+        return _side(self.size * down), _side(self.size * self.across)
 
     def parts(self) -> Iterator[tuple[int, Part]]:
         """Yield the patches' numbers and places, row by row."""
         for patch in range(self.patches):
             row, column = self.size * (patch // self.across), self.size * (patch % self.across)
             yield patch, (slice(row, row + self.size), slice(column, column + self.size))
+
+
+def _side(pixels: int) -> int:
+    return BLOCK * math.ceil(max(pixels, SMALLEST) / BLOCK)
 
 
 def msi_grid(recipe: SceneRecipe) -> Grid:
