@@ -222,7 +222,8 @@ def sentinel2_rows(
 
     Reflectance above `cap` is read as `cap`; None keeps it. With `verify`, the checksums of what is
     read are compared beside the reading, and a difference is raised on leaving, before any error
-    that reading the damaged file led to. Raises what `scenes.sentinel2.open_sentinel2` and its reader raise.
+    that reading the damaged file led to. Raises what `scenes.sentinel2.open_sentinel2` and its
+    reader raise.
     """
     scene = open_sentinel2(path)
     with ThreadPoolExecutor(1, "verify") as pool:

@@ -1,6 +1,6 @@
 """The picture of a scene before and after its clouds were taken out. No Luigi.
 
-Usage: `picture = BeforeAfter(shape, shown, scale, offsets)`, then `add(strip, after)`, `write(path)`
+Usage: `picture = BeforeAfter(shape, shown, scale, offsets)`, `picture.add(strip, after)`
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from pipelines.product import (
     ProductTarget,
     Progress,
 )
-from pipelines.removal.remover import chosen, load_remover, remover_inputs
+from pipelines.removal.remover import chosen, remover_inputs, remover_network
 from pipelines.scene_description import describe_scene
 from pipelines.scene_input import Sentinel2Input
 from pipelines.settings import threads
@@ -179,7 +179,7 @@ class RemoveClouds(InferenceTask):
         feather = self._feather()
         progress(0, "loading the network")
         remover = chosen(self.weights)
-        network = load_remover(
+        network = remover_network(
             remover,
             sentinel1=bool(self.s1image),
             runtime=self.runtime,

@@ -1,6 +1,6 @@
 """Weights of a network that removes clouds: by name, by file, or by the folder of a training.
 
-Usage: `found = chosen("cloud_removal/mine")`, `network = load_remover(found, sentinel1=True)`
+Usage: `found = chosen("cloud_removal/mine")`, `network = remover_network(found, sentinel1=True)`
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from models.inference.network import Network
     from models.weights.registry import Checkpoint
 
-__all__ = ["Remover", "chosen", "load_remover", "remover_inputs"]
+__all__ = ["RemoverWeights", "chosen", "remover_inputs", "remover_network"]
 
 
 @dataclass(frozen=True)
-class Remover:
+class RemoverWeights:
     """A file of weights, and what the registry, or the table beside it, says of it."""
 
     file: Path
@@ -37,7 +37,7 @@ class Remover:
         return self.entry.spread if self.entry else {}
 
 
-def chosen(value: str) -> Remover:
+def chosen(value: str) -> RemoverWeights:
     """Return the weights of a name, a file, or a folder that `TrainDSen2CR` made.
 
     A file is looked up in the table of its folder, by name and SHA-256. Raises
@@ -46,7 +46,7 @@ def chosen(value: str) -> Remover:
     """
     title = weights_title(value)
     if not is_path(value):
-        return Remover(weights_file(value), title, named(value))
+        return RemoverWeights(weights_file(value), title, named(value))
     path = Path(value)
     table = _table(path)
     if path.is_dir():
@@ -57,13 +57,13 @@ def chosen(value: str) -> Remover:
             "training of TrainDSen2CR"
         )
     if table is None:
-        return Remover(path, title)
+        return RemoverWeights(path, title)
     from models.weights.registry import read_registry
     from pipelines.product.digests import digest
 
     entries = [e for e in read_registry(table).values() if e.file == path.name]
     same = [entry for entry in entries if entry.sha256 == digest(path)]
-    return Remover(path, title, same[0] if same else None)
+    return RemoverWeights(path, title, same[0] if same else None)
 
 
 def remover_inputs(value: str) -> dict[str, ExternalInput]:
@@ -79,8 +79,8 @@ def remover_inputs(value: str) -> dict[str, ExternalInput]:
     return {"weights": FileInput(found.file), **beside}
 
 
-def load_remover(
-    remover: Remover,
+def remover_network(
+    remover: RemoverWeights,
     *,
     sentinel1: bool,
     runtime: str = "openvino",
@@ -124,7 +124,7 @@ def load_remover(
     return Network((stage,))
 
 
-def _of_training(folder: Path, title: str) -> Remover:
+def _of_training(folder: Path, title: str) -> RemoverWeights:
     from models.weights.registry import ROLES, TABLE, read_registry
 
     if not (folder / TABLE).is_file():
@@ -138,7 +138,7 @@ def _of_training(folder: Path, title: str) -> Remover:
             f"{folder} holds {len(found)} networks that remove clouds: name the file of one of "
             f"its weights ({', '.join(entry.file for entry in entries)})"
         )
-    return Remover(folder / found[0].file, title, found[0])
+    return RemoverWeights(folder / found[0].file, title, found[0])
 
 
 def _table(path: Path) -> Path | None:

@@ -133,6 +133,12 @@ def evaluated(evaluations: ModuleType, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
+def removals() -> ModuleType:
+    """The module `small_removal`: tiles of 13 bands, SAR images, networks that remove clouds."""
+    return _module("small_removal")
+
+
+@pytest.fixture(scope="session")
 def browsers() -> ModuleType:
     """The module `small_browser`; the test skips where no Chromium is installed."""
     module = _module("small_browser")
