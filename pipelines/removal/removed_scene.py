@@ -44,6 +44,8 @@ __all__ = ["RemovalFiles", "VARIABILITY_NO_DATA", "VARIABILITY_STEP", "image_ban
 PIXEL = 10
 # Reflectance of one number in a file of variability, and the number for none.
 VARIABILITY_STEP, VARIABILITY_NO_DATA = 1e-5, 65535
+# Pixels of a tile's side where its margin is wider than this: smaller ones are mostly margin.
+_WIDE, _WIDE_TILE = 24, 256
 # Metres of the pixels from which the thresholds of shadows are taken, and rows at a time.
 _COARSE, _STRIP = 60, 128
 # Bands by which shadows are told.
@@ -184,7 +186,7 @@ def write_removed(
             source,
             network,
             sink,
-            tile=tile,
+            tile=tile or (_WIDE_TILE if network.stages[0].margin > _WIDE else None),
             jobs=threads,
             outside=source.outside,
             progress=lambda done: progress(0.9 * done),

@@ -54,7 +54,7 @@ def counts(shape: tuple[int, int] = SHAPE, offset: int = 0) -> dict[str, NDArray
         own = np.rint(10000 * values) - offset
         own[rows + columns < 30] = 0
         if factor == 1:
-            own[20, 100], own[22, 100] = 65535, 65534
+            own[20:21, 100:101], own[22:23, 100:101] = 65535, 65534
         found[band] = own.astype(np.uint16)
     return found
 
