@@ -52,7 +52,7 @@ class BeforeAfter:
         middle = self.every // 2
         first = (middle - strip.rows.start) % self.every
         picked = slice(first, None, self.every), slice(middle, None, self.every)
-        parts = {
+        parts: dict[str, NDArray[Any]] = {
             "before": strip.counts[picked][..., self._shown],
             "after": after[picked][..., self._shown],
             "kinds": strip.kinds[picked],

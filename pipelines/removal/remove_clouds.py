@@ -89,8 +89,10 @@ class RemoveClouds(InferenceTask):
         default="covered",
         description="pixels that are replaced: those that clouds and shadows cover, or all",
     )
-    shadow: str = luigi.ChoiceParameter(
-        choices=("true", "false"), default="true", description="look for shadows of clouds, too"
+    shadow: bool = luigi.BoolParameter(
+        default=True,
+        parsing=luigi.BoolParameter.EXPLICIT_PARSING,
+        description="look for shadows of clouds, too",
     )
     mask: str = luigi.Parameter(
         default="",
@@ -144,7 +146,7 @@ class RemoveClouds(InferenceTask):
             f"_b{self.buffer:g}": self.buffer != _BUFFER,
             f"_f{self.feather or 0:g}": self.feather is not None,
             "_all": self.replace == "all",
-            "_noshadow": self.shadow == "false",
+            "_noshadow": not self.shadow,
             f"_{Path(self.mask).stem}": bool(self.mask),
             f"_{self.namemodel}": self.namemodel != "rgbiswir" and not self.mask,
             f"_{weights_title(self.cloud_weights)}": bool(self.cloud_weights) and not self.mask,
@@ -206,7 +208,7 @@ class RemoveClouds(InferenceTask):
             Path(self.s2image),
             Path(self.mask) if self.mask else self._mask_task.product,
             sentinel1=Path(self.s1image) if reads_sar else None,
-            shadows=self.shadow == "true",
+            shadows=self.shadow,
             verify=self.verify_checksums == "yes",
             threads=threads(),
         ) as observation:

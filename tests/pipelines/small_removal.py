@@ -137,3 +137,25 @@ def write_networks(folder: Path) -> Path:
     if done.returncode:
         raise RuntimeError(done.stderr)
     return folder
+
+
+def write_training(folder: Path, weights: Path, **spread: float) -> Path:
+    """Write a folder as a training leaves it, with these weights and what a check of them found."""
+    from models.weights.network_file import network_file
+    from models.weights.registry import TABLE, Checkpoint
+    from models.weights.table import table_text
+
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "dsen2cr.weights.h5"
+    file.write_bytes(weights.read_bytes())
+    network = network_file(file)
+    bands = {"sentinel2": (*BAND_NAMES, "VV", "VH")}
+    texts = dict.fromkeys(
+        ("units", "output", "licence", "source", "doi", "trained_on", "accuracy"), "a test"
+    )
+    entry = Checkpoint(
+        name="dsen2cr", file=file.name, sha256=network.sha256, size=network.size, urls=(),
+        architecture="dsen2cr", bands=bands, folder=folder, spread=spread, **texts,
+    )  # fmt: skip
+    (folder / TABLE).write_text(table_text([entry]))
+    return folder

@@ -139,7 +139,7 @@ class TestReplaced:
         assert made.complete()
 
     def test_no_buffer_no_feather_no_shadow(self, task, place, removals, run):
-        product = run(task(buffer=0.0, shadow="false"))
+        product = run(task(buffer=0.0, shadow=False))
         assert product.name.endswith("_b0_noshadow_mask.tif")
         what = quality(product)
         assert {int(n) for n in np.unique(what)} == {INVALID, OBSERVED, CLOUD}
@@ -192,7 +192,7 @@ class TestDetector:
 class TestEdges:
     def test_no_cloud_gives_the_input_and_says_so(self, removals, task, place, run, tmp_path):
         mask = removals.mask(tmp_path / "clear.tif", np.ones(removals.SHAPE, np.uint8))
-        product = run(task(mask=str(mask), shadow="false"))
+        product = run(task(mask=str(mask), shadow=False))
         np.testing.assert_array_equal(read(product), observed(place[1])[0])
         item = json.loads(Path(f"{product}.json").read_text())
         assert "every pixel is as observed" in item["properties"]["processing:lineage"]
@@ -303,28 +303,11 @@ class TestVariability:
 
 
 @pytest.fixture
-def trained(removers, tmp_path):
+def trained(removals, removers, tmp_path):
     """A function that writes a folder as a training leaves it, with what a check found."""
-    from models.weights.network_file import network_file
-    from models.weights.registry import TABLE, Checkpoint
-    from models.weights.table import table_text
-
-    def write(**spread):
-        folder = tmp_path / "training"
-        folder.mkdir(exist_ok=True)
-        file = folder / "mine.weights.h5"
-        file.write_bytes(Path(removers["spread"]).read_bytes())
-        network = network_file(file)
-        entry = Checkpoint(
-            name="mine", file=file.name, sha256=network.sha256, size=network.size, urls=(),
-            architecture="dsen2cr", bands={"all": tuple(f"X{n}" for n in range(15))}, units="u",
-            output="o", licence="l", source="s", doi="10.1/1", trained_on="t", accuracy="a",
-            folder=folder, spread=spread,
-        )  # fmt: skip
-        (folder / TABLE).write_text(table_text([entry]))
-        return folder
-
-    return write
+    return lambda **spread: removals.write_training(
+        tmp_path / "training", Path(removers["spread"]), **spread
+    )
 
 
 class TestRefused:

@@ -24,6 +24,7 @@ from pipelines import (
     PictureDA,
     PicturePV,
     PseudoSimultaneousPairs,
+    RemoveClouds,
 )
 from scenes.grid import Rows
 from scenes.patches import open_patches
@@ -266,6 +267,26 @@ def test_evaluate_cloud_mask(small, tmp_path):
     assert widened == EVALUATED_1[2], BUMP
 
 
+def test_remove_clouds(removals, tmp_path):
+    networks = removals.write_networks(tmp_path)
+    safe, _ = removals.tile(tmp_path / "tile", offset=-1000)
+    task = RemoveClouds(
+        s2image=str(safe), s1image=str(removals.sentinel1(tmp_path / "s1.tif")),
+        weights=str(networks / "spread.weights.h5"), mask=str(removals.mask(tmp_path / "mask.tif")),
+        outfolder=str(tmp_path / "out"), variability=True,
+    )  # fmt: skip
+    product = made(task)
+    found = []
+    for name in (product, *map(product.with_name, task.output().companions)):
+        with rasterio.open(name) as dataset:
+            found.append(dataset.read().astype(float))
+    image, kinds, variability = found
+    assert RemoveClouds.algorithm_version == 1
+    assert np.bincount(kinds.astype(int).ravel()).tolist() == REMOVED_1[0], BUMP
+    assert image.mean(axis=(1, 2)) == pytest.approx(REMOVED_1[1], abs=0.01), BUMP
+    assert variability.mean() == pytest.approx(REMOVED_1[2], abs=0.1), BUMP
+
+
 def test_fetch_checkpoint(small_registry, tmp_path, monkeypatch):
     monkeypatch.setenv("SKYSIEVE_CHECKPOINT_CACHE", str(tmp_path))
     product = made(FetchCheckpoint(name="full"))
@@ -299,6 +320,8 @@ APPLIED_1 = (1648, 2926.681, 3011.143, 3120.34, 3191.35, 3301.581, 3415.87)
 PAIRS_1 = (47, 0.31576, 0.28786, 21.78723, 35.89362)
 # Patches; mean of the images and of their steps along a row, mean of the label.
 CLOUD_PATCHES_1 = (23, 0.302657, 0.010144, 0.185292)
+# Pixels of each kind, means of the bands as stored, mean of the variability.
+REMOVED_1 = ([0], [0], 0)
 SIZE_DA_1 = (1327, 572)
 PICTURE_DA_1 = (162.74, 161.18, 159.95)
 # Pixels by kind of stratum; distance of boundaries (m), over- and under-segmentation, share that is
