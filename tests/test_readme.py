@@ -67,7 +67,7 @@ def folder(tmp_path_factory):
     make = f"""
 import sys; sys.path.insert(0, {str(SMALL)!r})
 from pathlib import Path
-import small_networks, small_registry, small_scenes, small_training
+import small_networks, small_registry, small_removal, small_training
 folder = Path({str(place)!r})
 (folder / "weights").mkdir()
 makers = {{
@@ -78,7 +78,13 @@ makers = {{
 for name, kind in small_registry.FILES.items():
     makers[kind](folder / "weights" / f"{{name}}.hdf5")
 small_training.labelled(folder / "patches.hdf5")
-print(small_scenes.sentinel2(folder / "simulated")[0])
+removers = small_removal.write_networks(folder / "weights")
+small_removal.write_training(
+    folder / "checkpoints_trained/dsen2cr_16_256", removers / "spread.weights.h5"
+)
+small_removal.sentinel1(folder / "S1_ON_TILE.tif")
+small_removal.mask(folder / "MASK_10M.tif")
+print(small_removal.tile(folder / "simulated")[0])
 """
     done = subprocess.run([sys.executable, "-c", make], check=True, capture_output=True, text=True)
     sentinel2 = Path(done.stdout.split()[-1])
@@ -106,7 +112,7 @@ def environment(folder):
     return {
         **os.environ,
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(SMALL),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(SMALL), os.environ.get("PYTHONPATH")])),
         "SMALL_WEIGHTS": str(folder / "weights"),
         "SKYSIEVE_CHECKPOINT_CACHE": str(folder / "cache"),
         "SKYSIEVE_STATE": str(folder / "state"),

@@ -321,7 +321,14 @@ PAIRS_1 = (47, 0.31576, 0.28786, 21.78723, 35.89362)
 # Patches; mean of the images and of their steps along a row, mean of the label.
 CLOUD_PATCHES_1 = (23, 0.302657, 0.010144, 0.185292)
 # Pixels of each kind, means of the bands as stored, mean of the variability.
-REMOVED_1 = ([0], [0], 0)
+REMOVED_1 = (
+    [529, 15283, 600, 288, 688],
+    [
+        3565.893, 3599.037, 3595.878, 3585.741, 3574.843, 3584.555, 3593.037, 3610.635, 3595.369,
+        3564.142, 3569.200, 3582.572, 3587.650,
+    ],
+    59809.9,
+)  # fmt: skip
 SIZE_DA_1 = (1327, 572)
 PICTURE_DA_1 = (162.74, 161.18, 159.95)
 # Pixels by kind of stratum; distance of boundaries (m), over- and under-segmentation, share that is
