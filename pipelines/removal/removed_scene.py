@@ -211,10 +211,11 @@ def _variability(
 ) -> NDArray[np.uint16]:
     """Return the mean scale over the bands, as stored."""
     stored = np.full(share.shape, VARIABILITY_NO_DATA, np.uint16)
-    chosen = share > 0
-    mean = scales(log_scale[chosen]).mean(axis=-1) * share[chosen] * np.float32(multiplier)
-    steps = np.rint(mean / np.float32(VARIABILITY_STEP))
-    stored[chosen] = np.clip(steps, 0, VARIABILITY_NO_DATA - 1).astype(np.uint16)
+    factor = np.float32(multiplier / VARIABILITY_STEP)
+    for row, (part, chosen) in enumerate(zip(share, share > 0, strict=True)):
+        mean = scales(log_scale[row, chosen]).mean(axis=-1) * part[chosen]
+        steps = np.rint(mean * factor)
+        stored[row, chosen] = np.clip(steps, 0, VARIABILITY_NO_DATA - 1).astype(np.uint16)
     return stored
 
 
