@@ -63,9 +63,9 @@ def main() -> None:
     ]  # fmt: skip
     given = ["--mask", str(tile / "mask.tif")]
     rows = {
-        "detector at 10 m and removal": [*task, "--cloud-weights", "simulated_rgbiswir"],
         "removal, mask given (40 % cloud), quicklook": [*task, *given, "--quicklook"],
         "second run, nothing to do": [*task, *given, "--quicklook"],
+        "detector at 10 m and removal": [*task, "--cloud-weights", "simulated_rgbiswir"],
         "removal, every pixel replaced": [*task, *given, "--replace", "all"],
     }
     print(f"tile of {options.side} x {options.side}, {machine()}, load {os.getloadavg()[0]:.1f}\n")

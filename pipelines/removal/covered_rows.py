@@ -26,8 +26,8 @@ from scenes.grid import Rows, strips
 
 __all__ = ["CoveredRows", "CoveredStrip", "Observation", "Replacement"]
 
-# Rows that are converted at once.
-_CONVERTED = 32
+# Rows that are read or converted at once: what is computed in between stays small.
+_CONVERTED = 8
 
 
 class _SarRows(Protocol):
