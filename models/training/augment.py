@@ -25,15 +25,18 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 def d4(images: NDArray[Scalar], elements: NDArray[np.integer]) -> NDArray[Scalar]:
     """Return each image turned and mirrored as its element of the group says.
 
-    `images` is `(n, size, size)` or `(n, size, size, channels)` of any dtype, `elements` `(n,)`
-    integers 0-7: `element % 4` quarter turns anticlockwise, then mirrored left to right from 4 on.
-    The result has the shape and dtype of `images`. Raises `ValueError` for images that are not
-    square, and for other elements than one of 0-7 for each image.
+    `images` is `(n, size, size)`, `(n, size, size, channels)` or a series of such,
+    `(n, times, size, size, channels)`, of any dtype, `elements` `(n,)` integers 0-7: `element % 4`
+    quarter turns anticlockwise, then mirrored left to right from 4 on. The result has the shape and
+    dtype of `images`. Raises `ValueError` for images that are not square, and for other elements
+    than one of 0-7 for each image.
     """
-    if images.ndim not in (3, 4) or images.shape[1] != images.shape[2]:
+    rows, columns = (2, 3) if images.ndim == 5 else (1, 2)
+    if images.ndim not in (3, 4, 5) or images.shape[rows] != images.shape[columns]:
         raise ValueError(
-            f"images of shape {images.shape} cannot be turned: expected (n, size, size) or "
-            "(n, size, size, channels); cut square patches, or train without augmentation"
+            f"images of shape {images.shape} cannot be turned: expected (n, size, size), "
+            "(n, size, size, channels) or (n, times, size, size, channels); cut square patches, "
+            "or train without augmentation"
         )
     if elements.shape != images.shape[:1] or not np.isin(elements, range(ELEMENTS)).all():
         raise ValueError(f"expected {len(images)} elements of 0-{ELEMENTS - 1}, one for each image")
@@ -41,8 +44,8 @@ def d4(images: NDArray[Scalar], elements: NDArray[np.integer]) -> NDArray[Scalar
     for element in range(ELEMENTS):
         chosen = elements == element
         if chosen.any():
-            rotated = np.rot90(images[chosen], element % 4, axes=(1, 2))
-            turned[chosen] = rotated if element < 4 else rotated[:, :, ::-1]
+            rotated = np.rot90(images[chosen], element % 4, axes=(rows, columns))
+            turned[chosen] = rotated if element < 4 else np.flip(rotated, columns)
     return turned
 
 
