@@ -196,9 +196,11 @@ def _inputs(bands: Mapping[str, Sequence[str]], network: NetworkFile) -> str:
 
 
 def _fixed(network: NetworkFile) -> str:
-    back = network.summary.architecture in ("generator", "dsen2cr")
+    back = network.summary.architecture in ("generator", "dsen2cr", "pix2pix")
     again = ", and its last layer takes them back" if back else ""
     plain = "plain reflectance and decibels" if network.summary.sar else "plain reflectance"
+    if network.summary.architecture in ("convlstm", "pix2pix"):
+        plain = "numbers from 0 to 1"
     return f"Factor and summand are in the network's first layer{again}: give it {plain}."
 
 

@@ -34,6 +34,9 @@ _ENDS = {
     "generator": ("generator_block_1_conv_1", "out_generator"),
     "discriminator": ("d_layer_1_conv2d", "conv1x1"),
     "dsen2cr": ("dsen2cr_head", "dsen2cr_tail"),
+    "convlstm": ("lstm_1_input", "series_image"),
+    "pix2pix": ("down_1_conv", "last_conv"),
+    "judge": ("judge_1_conv", "judge_last"),
 }
 _NORMALISING = {
     "unet": "normalization",
@@ -41,6 +44,9 @@ _NORMALISING = {
     "generator": "normalization_gen_in",
     "discriminator": "normalization_gen_in",
     "dsen2cr": "dsen2cr_scaling",
+    "convlstm": "normalization",
+    "pix2pix": "normalization",
+    "judge": "normalization",
 }
 # Names that the published training code gives, and ours: IPL-UV/pvl8dagans, dagans/cloud_model.py.
 _ALIASES = {"normalization_cloud": "normalization"}
@@ -56,12 +62,13 @@ _SPREAD = "dsen2cr_spread"
 class WeightsSummary:
     """What network a file holds weights of.
 
-    `architecture` is "unet", "logistic", "generator", "discriminator" or "dsen2cr"; `bands` are
-    those of the input; `width` is the number of filters of the first convolution, `depth` that of
-    the convolutions with stride 2 in a discriminator, and of the residual blocks in a dsen2cr (else
-    0). `normalisation` is "batch", "instance" or "none". Of a dsen2cr, `outputs` are the bands that
+    `architecture` is "unet", "logistic", "generator", "discriminator", "dsen2cr", or of PLFM
+    "convlstm", "pix2pix" or "judge"; `bands` are those of the input; `width` is the number of
+    filters of the first convolution, `depth` that of the convolutions with stride 2 in a
+    discriminator, and of the residual blocks in a dsen2cr (else 0). `normalisation` is "batch", "instance" or "none". Of a dsen2cr, `outputs` are the bands that
     it reconstructs, which its input begins with, `spread` tells whether it says how far off it may
     be, and `residual_scale` is what each block's share is multiplied by.
+    `widths` are the filters of each layer of a convlstm, of which the first is `width`.
     """
 
     architecture: str
@@ -72,6 +79,7 @@ class WeightsSummary:
     outputs: int = 0
     spread: bool = False
     residual_scale: float = 0.0
+    widths: tuple[int, ...] = ()
 
     @property
     def sar(self) -> int:
@@ -136,10 +144,9 @@ def network_for(path: Path, *, sha256: str | None = None) -> keras.Model:
     layers = _read(path, sha256)
     found = _summary_of_file(layers, path)
     doubled = min(found.depth, 99) if found.architecture == "discriminator" else 0
-    if (
-        max(found.bands, 4 * found.width, found.width * 2**doubled) > _WIDEST
-        or found.depth > _DEEPEST
-    ):
+    times = 8 if found.architecture in ("pix2pix", "judge") else 4
+    widest = max(found.bands, *(times * width for width in (found.width, *found.widths)))
+    if max(widest, found.width * 2**doubled) > _WIDEST or found.depth > _DEEPEST:
         raise ValueError(f"{path} holds {found}, larger than any network of ours")
     model = _build(found)
     _fill(model, layers, path)
@@ -173,6 +180,18 @@ def _build(summary: WeightsSummary) -> keras.Model:
             residual_scale=summary.residual_scale,
             spread=summary.spread,
         )
+    if summary.architecture == "convlstm":
+        from models.networks.convlstm import build_series
+
+        return build_series(summary.bands, widths=summary.widths)
+    if summary.architecture == "pix2pix":
+        from models.networks.pix2pix import build_pix2pix
+
+        return build_pix2pix(summary.bands, width=summary.width)
+    if summary.architecture == "judge":
+        from models.networks.pix2pix import build_judge
+
+        return build_judge(summary.bands, width=summary.width)
     from models.networks.discriminator import build_discriminator
 
     return build_discriminator(summary.bands, width=summary.width, depth=summary.depth)
@@ -218,6 +237,11 @@ def _summary(shapes: Shapes) -> WeightsSummary | None:
             return None
         if architecture == "dsen2cr":
             return _dsen2cr(shapes, kernels[0][3], *biases[0])
+        if architecture == "convlstm":
+            widths = _cells(shapes)
+            return WeightsSummary(
+                architecture, kernels[0][3], widths[0], 0, "batch", widths=widths
+            )
         if any("_in_" in name and name.startswith("generator_block") for name in shapes):
             normalisation: Literal["batch", "instance", "none"] = "instance"
         else:
@@ -225,6 +249,17 @@ def _summary(shapes: Shapes) -> WeightsSummary | None:
         depth = sum(name.startswith("d_layer_") and "_conv2d" in name for name in shapes)
         return WeightsSummary(architecture, kernels[0][3], *biases[0], depth, normalisation)
     return None
+
+
+def _cells(shapes: Shapes) -> tuple[int, ...]:
+    """Return the filters of each convolutional LSTM: a quarter of what its gates have."""
+    widths = []
+    for number in range(1, len(shapes) + 1):
+        own = shapes.get(f"lstm_{number}_input", {})
+        if not own:
+            break
+        widths.append(sum(shape[0] // 4 for shape in own.values() if len(shape) == 1))
+    return tuple(widths)
 
 
 def _dsen2cr(shapes: Shapes, bands: int, features: int) -> WeightsSummary | None:

@@ -21,6 +21,8 @@ _FIXED = {
     "logistic": "normalization",
     "generator": "normalization_gen_in",
     "dsen2cr": "dsen2cr_scaling",
+    "convlstm": "normalization",
+    "pix2pix": "normalization",
 }
 
 

@@ -40,11 +40,16 @@ TABLE = "registry.toml"
 SUFFIX = ".weights.h5"
 # "@" is kept for digests, and what looks like a file is taken for a path.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-# What a network does: finds clouds, makes one sensor look like another, or shows what is under
-# clouds. And which can do it.
-Role = Literal["detector", "generator", "remover"]
+# What a network does: finds clouds, makes one sensor look like another, shows what is under clouds,
+# or does so as a part of PLFM. And which can do it.
+Role = Literal["detector", "generator", "remover", "restorer"]
 ROLES: Mapping[Role, tuple[str, ...]] = MappingProxyType(
-    {"detector": ("unet", "logistic"), "generator": ("generator",), "remover": ("dsen2cr",)}
+    {
+        "detector": ("unet", "logistic"),
+        "generator": ("generator",),
+        "remover": ("dsen2cr",),
+        "restorer": ("convlstm", "pix2pix"),
+    }
 )
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TEXTS = ("units", "output", "licence", "source", "doi", "trained_on", "accuracy")
