@@ -24,6 +24,8 @@ from pipelines.removal.remove_clouds import RemoveClouds
 from pipelines.removal.train_dsen2cr import TrainDSen2CR
 from pipelines.removal.simulate_series import SimulateSeries
 from pipelines.removal.simulate_triplets import SimulateTriplets
+from pipelines.removal.test_plfm import TestPLFM
+from pipelines.removal.train_plfm import TrainPLFM, TrainPLFMRadar, TrainPLFMSeries
 from pipelines.reprocess import DailyMasks, Reprocess
 from pipelines.settings import fill_in, share_cores
 from pipelines.simulate import SimulateScenes
@@ -66,6 +68,13 @@ __all__ = [
     "TrainCloudDetection",
     "TrainCycleGAN",
     "TrainDSen2CR",
+    "TestPLFM",
+    "TrainAllCycleGAN",
+    "TrainCloudDetection",
+    "TrainCycleGAN",
+    "TrainPLFM",
+    "TrainPLFMRadar",
+    "TrainPLFMSeries",
     "TrainPixelBaseline",
 ]
 

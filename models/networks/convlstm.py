@@ -2,10 +2,10 @@
 
 Usage: `build_series(3, widths=(128, 64, 32)).predict(series)`, `(n, 3, h, w, 3)` -> `(n, h, w, 3)`
 
-Sebastianelli et al. 2022, https://arxiv.org/abs/2106.12226. A convolutional LSTM (Shi
-et al. 2015, https://arxiv.org/abs/1506.04214) as `keras.layers.ConvLSTM2D` computes it, written with
-plain convolutions: so images may have any size (that layer wants it fixed), the convolutions of all
-images are one call, and weights are stored as those of other layers are.
+Sebastianelli et al. 2022, https://arxiv.org/abs/2106.12226. Convolutional LSTMs (Shi et al. 2015,
+https://arxiv.org/abs/1506.04214) as `keras.layers.ConvLSTM2D` computes them, written with plain
+convolutions: so images may have any size (that layer wants it fixed), those of all steps are read
+in one call, and weights are stored as those of other layers are.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _GATES = 4
 
 
 def build_series(bands: int = 3, *, widths: Sequence[int], steps: int = 3) -> keras.Model:
-    """Return the network, `(n, steps, height, width, bands)` -> `(n, height, width, bands)` float32.
+    """Return the network, `(n, steps, height, width, bands)` -> `(n, height, width, bands)`.
 
-    Input are images 0-1 in the order of time, of any height and width; so is the output, the next
-    one. Each of the `widths` is a convolutional LSTM of so many filters, published (128, 64, 32),
-    with batch normalisation between them; its gates are sigmoids of Keras 3 (published: their
+    Input are images 0-1, float32, in the order of time, of any height and width; so is the output,
+    the next one. Each of the `widths` is a convolutional LSTM of so many filters, published
+    (128, 64, 32), with batch normalisation between them; its gates are sigmoids (published: their
     piecewise linear stand-in of Keras 2), its activation ReLU. The first layer is fixed and changes
     nothing. Raises `ValueError` for fewer than one band, step, LSTM or filter.
     """

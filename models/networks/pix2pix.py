@@ -2,9 +2,9 @@
 
 Usage: `build_pix2pix(1, width=128).predict(sar)`, `(n, h, w, 1)` -> `(n, h, w, 3)`
 
-Pix2pix (Isola et al. 2017, https://arxiv.org/abs/1611.07004) with the layers of Sebastianelli et al.
-2022, https://arxiv.org/abs/2106.12226 (alessandrosebastianelli/PLFM-Clouds-Removal, models/cGAN.py and
-models/headPLFM.py): convolution, then LeakyReLU or ReLU, then batch normalisation.
+Pix2pix (Isola et al. 2017, https://arxiv.org/abs/1611.07004) with the layers of Sebastianelli et
+al. 2022, https://arxiv.org/abs/2106.12226 (alessandrosebastianelli/PLFM-Clouds-Removal,
+models/cGAN.py and models/headPLFM.py): convolution, LeakyReLU or ReLU, then batch normalisation.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ Usage: `learner = SeriesBranch(build_series_branch(), Options())`, `learner.step
 Sebastianelli et al. 2022, https://arxiv.org/abs/2106.12226, with the losses and rates of its code
 (alessandrosebastianelli/PLFM-Clouds-Removal, models/convLSTM.py, models/cGAN.py and
 models/headPLFM.py). All read batches of `series` `(n, 3, height, width, 3)`, `sar` `(n, height,
-width, 1)` and `target` `(n, height, width, 3)`, float32, 0-1: three images in the order of time, SAR
-of the time of the fourth, and the fourth, which all are to find. All compute in float32.
+width, 1)` and `target` `(n, height, width, 3)`, float32, 0-1: three images in the order of time,
+SAR of the time of the fourth, and the fourth, which all are to find. All compute in float32.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from models.networks.plfm import build_radar_judge
 from models.training.batches import Batch
 from models.training.device import compiled
 from models.training.losses import absolute_error, judged_false, judged_true

@@ -65,10 +65,11 @@ class WeightsSummary:
     `architecture` is "unet", "logistic", "generator", "discriminator", "dsen2cr", or of PLFM
     "convlstm", "pix2pix" or "judge"; `bands` are those of the input; `width` is the number of
     filters of the first convolution, `depth` that of the convolutions with stride 2 in a
-    discriminator, and of the residual blocks in a dsen2cr (else 0). `normalisation` is "batch", "instance" or "none". Of a dsen2cr, `outputs` are the bands that
-    it reconstructs, which its input begins with, `spread` tells whether it says how far off it may
-    be, and `residual_scale` is what each block's share is multiplied by.
-    `widths` are the filters of each layer of a convlstm, of which the first is `width`.
+    discriminator, and of the residual blocks in a dsen2cr (else 0). `normalisation` is "batch",
+    "instance" or "none". Of a dsen2cr, `outputs` are the bands that it reconstructs, which its
+    input begins with, `spread` tells whether it says how far off it may be, and `residual_scale` is
+    what each block's share is multiplied by. `widths` are the filters of each layer of a convlstm,
+    of which the first is `width`.
     """
 
     architecture: str
@@ -239,9 +240,7 @@ def _summary(shapes: Shapes) -> WeightsSummary | None:
             return _dsen2cr(shapes, kernels[0][3], *biases[0])
         if architecture == "convlstm":
             widths = _cells(shapes)
-            return WeightsSummary(
-                architecture, kernels[0][3], widths[0], 0, "batch", widths=widths
-            )
+            return WeightsSummary(architecture, kernels[0][3], widths[0], 0, "batch", widths=widths)
         if any("_in_" in name and name.startswith("generator_block") for name in shapes):
             normalisation: Literal["batch", "instance", "none"] = "instance"
         else:
