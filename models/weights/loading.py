@@ -278,7 +278,7 @@ def _dsen2cr(shapes: Shapes, bands: int, features: int) -> WeightsSummary | None
     ):
         return None
     return WeightsSummary(
-        "dsen2cr", bands, features, len(blocks), "none", outputs[0], _SPREAD in shapes, *scales
+        "dsen2cr", bands, features, len(blocks), "none", outputs[0], _SPREAD in shapes, scales.pop()
     )
 
 

@@ -199,7 +199,7 @@ def put_beside(work: Path, stages: Sequence[Path]) -> None:
 def _reach(network: keras.Model) -> int:
     """Return how many pixels away an input counts."""
     if network.name != "convlstm":
-        return reach(network).pixels
+        return int(reach(network).pixels)
     # A pixel for each kernel of three on the longest way: that of each LSTM's input, those of its
     # state from the first image to the last, which one LSTM after another may take, and the last.
     lstms = sum(layer.name.endswith("_state") for layer in network.layers)

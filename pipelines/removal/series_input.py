@@ -29,13 +29,18 @@ class SeriesInput:
     path: Path
     split: str = "all"
 
+    def member_names(self) -> Iterable[str]:
+        """Return what `resolve` calls the files; none is opened."""
+        return self._files()
+
     def resolve(self) -> ResolvedInput:
         """Find the files. Raises what `scenes.series.find_series` and `chosen` raise."""
-        from scenes.series import find_series
+        return resolved_files("", self._files())
 
-        return resolved_files(
-            "", series_files(chosen(find_series(self.path), self.split), self.path)
-        )
+    def _files(self) -> dict[str, Path]:
+        from scenes.series_files import find_series
+
+        return series_files(chosen(find_series(self.path), self.split), self.path)
 
 
 def series_files(series: Iterable[Series], folder: Path) -> dict[str, Path]:

@@ -189,7 +189,8 @@ class TrainPLFM(_Stage):
         return replace(description, files={**description.files, **more})
 
     def _branches(self) -> dict[str, Path]:
-        return {name: stage_file(task.product) for name, task in self.requires().items()}
+        tasks: Mapping[str, Any] = self.requires()
+        return {name: stage_file(task.product) for name, task in tasks.items()}
 
     def _branch(self, name: str) -> keras.Model:
         from models.weights.loading import network_for
