@@ -72,6 +72,7 @@ __all__ = [
     "TrainAllCycleGAN",
     "TrainCloudDetection",
     "TrainCycleGAN",
+    "TrainDSen2CR",
     "TrainPLFM",
     "TrainPLFMRadar",
     "TrainPLFMSeries",

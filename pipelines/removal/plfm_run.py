@@ -202,5 +202,5 @@ def _reach(network: keras.Model) -> int:
         return int(reach(network).pixels)
     # A pixel for each kernel of three on the longest way: that of each LSTM's input, those of its
     # state from the first image to the last, which one LSTM after another may take, and the last.
-    lstms = sum(layer.name.endswith("_state") for layer in network.layers)
+    lstms = len([layer for layer in network.layers if layer.name.endswith("_state")])
     return lstms + (STEPS - 1) + 1
