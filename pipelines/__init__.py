@@ -21,10 +21,10 @@ from pipelines.picture import PictureDA, PicturePV
 from pipelines.register_weights import RegisterWeights
 from pipelines.removal.predict_dsen2cr import PredictDSen2CR
 from pipelines.removal.remove_clouds import RemoveClouds
-from pipelines.removal.train_dsen2cr import TrainDSen2CR
 from pipelines.removal.simulate_series import SimulateSeries
 from pipelines.removal.simulate_triplets import SimulateTriplets
 from pipelines.removal.test_plfm import TestPLFM
+from pipelines.removal.train_dsen2cr import TrainDSen2CR
 from pipelines.removal.train_plfm import TrainPLFM, TrainPLFMRadar, TrainPLFMSeries
 from pipelines.reprocess import DailyMasks, Reprocess
 from pipelines.settings import fill_in, share_cores
