@@ -23,6 +23,7 @@ from pipelines import (
     InferenceDA,
     PictureDA,
     PicturePV,
+    PredictDSen2CR,
     PseudoSimultaneousPairs,
     RemoveClouds,
 )
@@ -287,6 +288,27 @@ def test_remove_clouds(removals, tmp_path):
     assert variability.mean() == pytest.approx(REMOVED_1[2], abs=0.1), BUMP
 
 
+def test_predict_dsen2cr(small_triplets, cloud_removers, tmp_path):
+    triplets = small_triplets.listed(tmp_path, "12", (20, 16))
+    task = PredictDSen2CR(
+        predict=str(cloud_removers / "lifted.weights.h5"), dataset_list=str(triplets),
+        input_data_folder=str(tmp_path), outfolder=str(tmp_path / "out"),
+    )  # fmt: skip
+    folder = made(task)
+    (image,), (picture,) = ((folder / part).iterdir() for part in ("images", "previews"))
+    with rasterio.open(image) as dataset:
+        counts = dataset.read().astype(float)
+    table = pd.read_csv(folder / "metrics.csv").set_index("region").loc["all"]
+    found = (counts.mean(), np.abs(np.diff(counts, axis=2)).mean(), table["mae"], table["psnr"],
+             table["ssim"], table["sam"])  # fmt: skip
+    assert PredictDSen2CR.algorithm_version == 1
+    assert found == pytest.approx(PREDICTED_1, rel=1e-4), BUMP
+    shown = Image.open(picture)
+    assert (shown.size, np.asarray(shown).mean()) == (
+        PREVIEW_1[0], pytest.approx(PREVIEW_1[1], abs=1.0)
+    ), BUMP  # fmt: skip
+
+
 def test_fetch_checkpoint(small_registry, tmp_path, monkeypatch):
     monkeypatch.setenv("SKYSIEVE_CHECKPOINT_CACHE", str(tmp_path))
     product = made(FetchCheckpoint(name="full"))
@@ -338,3 +360,7 @@ EVALUATED_1 = (
     (125.022481, 0.2730464, 0.3404101, 0.3727039),
     [16164, 15462, 1260, 2050],
 )
+# Counts: mean, and of their steps along a row; MAE, PSNR, SSIM and SAM as published. Size and mean
+# of the picture.
+PREDICTED_1 = (5574.41226, 2851.98718, 1.483198, 8.741885, 0.0469159, 0.6174800)
+PREVIEW_1 = ((1024, 968), 202.97)
