@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import rasterio
 from scipy.ndimage import grey_closing
 from scipy.signal import convolve2d, medfilt2d
 
@@ -169,3 +170,15 @@ def test_all_or_nothing():
 def test_other_shapes(function):
     with pytest.raises(ValueError, match=r"expected \(height, width, 13\)"):
         function(np.zeros((5, 5, 12), np.float32))
+
+
+def test_a_real_patch(shared):
+    """Haze that the rule does not call cloud, and dark ground that it calls shadow."""
+    path = shared / "data/sar_optical/sen12mscr/s2_cloudy/ROIs2017_winter_112_p797.tif"
+    with rasterio.open(path) as dataset:
+        image = np.moveaxis(dataset.read(), 0, -1).astype(np.float32) / 10_000
+    np.testing.assert_allclose(cloud_score(image), score_by_scipy(image), atol=2e-6)
+    found = cover(image)
+    expected = medfilt2d(np.where(dark(image, shadow_thresholds(image)), -1.0, 0.0), 5) < 0
+    np.testing.assert_array_equal(found, expected | (score_by_scipy(image) >= 0.2))
+    assert found.mean() == pytest.approx(0.1043, abs=1e-4)
