@@ -61,13 +61,12 @@ def compare(options: argparse.Namespace) -> None:
         f"\n{options.blocks} blocks of {options.features} features, {made['trained']:,} trained "
         f"parameters; median of {options.steps}, and of {options.runs} processes\n"
     )
-    print(f"| a patch of {PATCH} x {PATCH} | first | later | whole process | peak memory |")
-    print("|---|---|---|---|---|")
+    columns = "first | later | processor | whole process | peak memory |"
+    print(f"| a patch of {PATCH} x {PATCH} | {columns}\n|---|---|---|---|---|---|")
     for kind in options.forward:
         done = [run([*command, "--alone", kind]) for _ in range(options.runs)]
         print(f"| {FORWARD[kind]} | {_row(done)} |")
-    print(f"\n| a step, crops of {CROP} x {CROP} | first | later | whole process | peak memory |")
-    print("|---|---|---|---|---|")
+    print(f"\n| a step, crops of {CROP} x {CROP} | {columns}\n|---|---|---|---|---|---|")
     for batch in options.batches:
         each = [*command, "--batch", str(batch), "--alone", "step"]
         done = [run(each) for _ in range(options.runs)]
@@ -76,22 +75,24 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def _row(done: list[Run]) -> str:
-    first, later = (
-        statistics.median(each.answer()[key] for each in done) for key in ("first", "later")
+    first, later, cpu = (
+        statistics.median(each.answer()[key] for each in done) for key in ("first", "later", "cpu")
     )
     wall = statistics.median(each.seconds for each in done)
     memory = max(each.peak_mib for each in done)
-    return f"{first:.1f} s | {later:.1f} s | {wall:.1f} s | {memory:,.0f} MiB"
+    return f"{first:.1f} s | {later:.1f} s | {cpu:.1f} s | {wall:.1f} s | {memory:,.0f} MiB"
 
 
 def measured(call: Callable[[], object], times: int) -> dict[str, float]:
-    """Return wall seconds of the first call, and the median of later ones."""
-    wall = []
+    """Return wall seconds of the first call, and medians of later ones: wall and processor."""
+    wall, cpu = [], []
     for _ in range(1 + times):
-        start = time.perf_counter()
+        start, before = time.perf_counter(), time.process_time()
         call()
         wall.append(time.perf_counter() - start)
-    return {"first": wall[0], "later": statistics.median(wall[1:])}
+        cpu.append(time.process_time() - before)
+    later = statistics.median(wall[1:])
+    return {"first": wall[0], "later": later, "cpu": statistics.median(cpu[1:])}
 
 
 def network(options: argparse.Namespace) -> Any:
