@@ -19,6 +19,7 @@ from pipelines.over_time import clear_up
 from pipelines.pairs import PseudoSimultaneousPairs
 from pipelines.picture import PictureDA, PicturePV
 from pipelines.register_weights import RegisterWeights
+from pipelines.removal.evaluate_removal import EvaluateCloudRemoval
 from pipelines.removal.predict_dsen2cr import PredictDSen2CR
 from pipelines.removal.remove_clouds import RemoveClouds
 from pipelines.removal.simulate_series import SimulateSeries
@@ -46,6 +47,7 @@ __all__ = [
     "Demo",
     "EvaluateCloudMask",
     "EvaluateCloudMasks",
+    "EvaluateCloudRemoval",
     "FetchBenchmark",
     "FetchCheckpoint",
     "FetchLandsat",

@@ -40,11 +40,11 @@ def silent(fraction: float, message: str = "") -> None:
     """Report to nobody; for calls outside a task."""
 
 
-def partly(progress: Progress, share: float = 0.98) -> Progress:
-    """Return the progress of a part of the work: its 1 is `share` of the whole."""
+def partly(progress: Progress, share: float = 0.98, start: float = 0.0) -> Progress:
+    """Return the progress of a part of the work: `start` to `share` of the whole."""
 
     def part(fraction: float, message: str = "") -> None:
-        progress(share * fraction, message)
+        progress(start + (share - start) * fraction, message)
 
     return part
 
