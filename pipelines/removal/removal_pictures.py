@@ -32,7 +32,7 @@ _TRUE_COLOUR = tuple(BAND_NAMES.index(band) for band in ("B4", "B3", "B2"))
 # Reflectance that is white, and the mean error that is drawn in the last colour.
 _WHITE, _MOST_ERROR = 0.4, 0.1
 # dB of VV, of VH, and of VV - VH, black and full.
-_SAR_LIMITS = ((-25.0, 0.0), (-32.5, -5.0), (0.0, 15.0))
+_SAR_LIMITS = ((-22.0, -2.0), (-29.0, -8.0), (0.0, 15.0))
 
 
 def draw_gallery(
@@ -117,7 +117,7 @@ def _heat(error: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def _colour(share: float) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * part) for part in mpl.colormaps["inferno"](share)[:3])
+    red, green, blue = (round(255 * part) for part in mpl.colormaps["inferno"](float(share))[:3])
     return red, green, blue
 
 

@@ -97,7 +97,8 @@ class Seen:
         """Add to the caption how many groups there are, and what the marks are."""
         grid = _without_empty_columns(grid)
         notes = [*grid.notes]
-        counts = sorted({number.groups for number in self.numbers})
+        defined = [number for number in self.numbers if not number.is_undefined]
+        counts = sorted({number.groups for number in defined or self.numbers})
         if len(counts) == 1:
             notes.insert(0, f"n = {counts[0]} group{'s' * (counts[0] != 1)}")
         elif counts:

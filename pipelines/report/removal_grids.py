@@ -5,6 +5,7 @@ Usage: `scores_grid(tables, "patch mean")`
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 from models.metrics.reconstruction import EDGE_PIXELS, MEASURES, Convention
@@ -71,7 +72,9 @@ def definitions(convention: Convention) -> dict[str, Definition]:
             "Structural similarity", "SSIM",
             "(2 μₚμₜ + c)(2 σₚₜ + d) / ((μₚ² + μₜ² + c)(σₚ² + σₜ² + d))",
             "Gaussian weights of standard deviation 1.5 on 11 × 11 pixels, no sample covariance, "
-            "as scikit-image; of pixels whose window is within the patch, mean of the bands.",
+            "as scikit-image; of pixels whose window is within the patch, mean of the bands. "
+            "Windows of clear pixels reach into the cover: theirs is below 1 also where all clear "
+            "pixels are as they were.",
             unit="", best=1.0, digits=3,
         ),
         "sam": Definition(
@@ -144,7 +147,9 @@ def differences_grid(tables: RemovalTables, method: str, how: str, number: int) 
 
 def bands_grid(tables: RemovalTables, names: Sequence[str]) -> Grid:
     """Return the RMSE of each band, pooled, of bands that are called `names`."""
-    seen, what = Seen(undefined=_UNDEFINED), definitions(tables.convention)["rmse"]
+    seen = Seen(undefined=_UNDEFINED)
+    # Three decimals, so that thirteen bands stand side by side.
+    what = dataclasses.replace(definitions(tables.convention)["rmse"], digits=3)
     groups = []
     for region in ("covered", "clear"):
         rows = []
@@ -153,9 +158,9 @@ def bands_grid(tables: RemovalTables, names: Sequence[str]) -> Grid:
                 tables.score(method, region, POOLED, f"rmse {band}")
                 for band in range(1, len(names) + 1)
             ]
-            rows.append(
-                Row(method, tuple(seen.cell(each, what) for each in numbers), detector=place)
-            )
+            # There are no intervals of these, which few groups could make too narrow.
+            cells = (dataclasses.replace(seen.cell(each, what), few=False) for each in numbers)
+            rows.append(Row(method, tuple(cells), detector=place))
         groups.append(Group(REGION_NAMES[region], tuple(rows)))
     caption = f"RMSE of each band, {HOW[POOLED]}"
     return Grid("bands", caption, tuple(names), tuple(groups), head="Method")
@@ -187,8 +192,10 @@ def _grid(
     caption: str,
     asked: Iterable[tuple[str, str, str, str, str]],
 ) -> Grid:
-    seen, what = Seen(undefined=_UNDEFINED), definitions(tables.convention)
-    groups = []
+    asked = list(asked)
+    batches = any(how == BATCH_MEAN for _, _, how, _, _ in asked)
+    seen = Seen(undefined=("batch", "batches") if batches else _UNDEFINED)
+    what, groups = definitions(tables.convention), []
     for label, region, how, kind, value in asked:
         rows = []
         for place, method in enumerate(tables.names):

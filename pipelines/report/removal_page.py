@@ -31,7 +31,7 @@ __all__ = ["FLOOR", "removal_report_html", "write_removal_report"]
 FLOOR = "target itself"
 # Bytes of all pictures, and of one where there are many.
 _MOST_BYTES, _LEAST_BYTES = 6_000_000, 150_000
-_DRAWN = ("mae", "rmse", "psnr", "ssim", "sam")
+_DRAWN = ("mae", "psnr", "sam")
 
 
 @dataclass(frozen=True)
