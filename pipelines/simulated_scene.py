@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 
 from models.physics.orbit import earth_sun_distance, wrs_path_row
 from models.physics.regrid import outline
 from models.simulate.observation import (
-    TAU_SCALE,
     Observation,
     angle_counts,
     labels,
@@ -26,6 +23,7 @@ from models.simulate.probav import SimulatedProbaV, probav_image
 from models.simulate.recipe import SceneRecipe
 from models.simulate.scene import Scene
 from models.simulate.truth import TruthClass
+from pipelines.simulated_truth import Plane, truth_planes, write_planes
 from scenes import probav_layout as layout
 from scenes.grid import Affine, Grid
 from scenes.landsat_writer import (
@@ -46,7 +44,7 @@ _RESOLUTION: layout.Resolution = "333M"
 # Products of the first archive of Proba-V's Collection 1 carry this version.
 _PROBAV_VERSION = "V101"
 # Points on each edge of the footprint.
-_FOOTPRINT_POINTS = 5
+FOOTPRINT_POINTS = 5
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,13 @@ class Simulated:
     """What is said of a scene that was written.
 
     `outline` is `(points, 2)` longitude and latitude, closed; `cloud_cover` the true cover in
-    percent of the valid pixels; `landsat` the name of the Level-1 product.
+    percent of the valid pixels; `product` the name of the Level-1 product.
     """
 
     grid: Grid
     outline: NDArray[np.float64]
     cloud_cover: float
-    landsat: str
+    product: str
 
 
 def simulate(
@@ -97,7 +95,7 @@ def simulate(
     progress(0.9, "writing the Landsat product")
     name = write_landsat_product(folder / "landsat", recipe, grid, seen, label_set, threads)
     cloudy = (seen.classes >= TruthClass.THIN).sum() / max(1, int(seen.valid.sum()))
-    return Simulated(grid, outline(grid, _FOOTPRINT_POINTS), 100 * float(cloudy), name)
+    return Simulated(grid, outline(grid, FOOTPRINT_POINTS), 100 * float(cloudy), name)
 
 
 def scene_grid(recipe: SceneRecipe) -> Grid:
@@ -195,46 +193,8 @@ def write_truth(
     folder: Path, grid: Grid, seen: Observation, view: SimulatedProbaV, workers: int
 ) -> None:
     """Write the truth of both sensors as compressed GeoTIFFs into `folder`."""
-    planes: list[tuple[str, NDArray[Any], Grid, float]] = [
-        ("classes", seen.classes, grid, 1),
-        ("cloud_optical_thickness", seen.tau, grid, 1 / TAU_SCALE),
-        ("cloud_top_height", seen.height, grid, 1),
-        ("cloud_type", seen.kind, grid, 1),
-        ("snow_fraction", seen.snow, grid, 0.01),
-        ("direct_sunlight", seen.light, grid, 0.01),
-    ]
-    planes += [
-        (f"probav_{name}_fraction", fraction.astype(np.float32), view.grid, 1)
+    planes = truth_planes(seen, grid) + [
+        Plane(f"probav_{name}_fraction", fraction.astype(np.float32), view.grid)
         for name, fraction in view.fractions.items()
     ]
-    folder.mkdir()
-    with ThreadPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_write_plane, folder / f"{n}.tif", a, g, s) for n, a, g, s in planes]
-        for job in jobs:
-            job.result()
-
-
-def _write_plane(path: Path, plane: NDArray[Any], grid: Grid, scale: float) -> None:
-
-    floating = np.issubdtype(plane.dtype, np.floating)
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        height=grid.height,
-        width=grid.width,
-        count=1,
-        dtype=plane.dtype.name,
-        crs=grid.crs,
-        transform=grid.transform,
-        nodata=np.nan if floating else None,
-        tiled=True,
-        blockxsize=512,
-        blockysize=512,
-        compress="deflate",
-        zlevel=1,
-        predictor=3 if floating else 2,
-    ) as dataset:
-        dataset.write(plane, 1)
-        if scale != 1:
-            dataset.scales = (scale,)
+    write_planes(folder, planes, workers)

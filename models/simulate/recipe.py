@@ -205,12 +205,17 @@ def draw_recipe(
 
 
 def revisit(
-    recipe: SceneRecipe, days: int, *, weather: int, cloud_cover: float, growth: bool = True
+    recipe: SceneRecipe,
+    days: int,
+    *,
+    weather: int,
+    cloud_cover: float,
+    cloud_types: tuple[str, ...] | None = None,
 ) -> SceneRecipe:
     """Return the recipe of the same ground `days` later (or earlier), under another sky.
 
-    Sun and, with `growth`, the state of the plants follow from the date. Raises `ValueError` where
-    the sun is too low then.
+    Sun and the state of the plants follow from the date. Types of clouds that are not given are
+    those of the sky. Raises `ValueError` where the sun is too low then.
     """
     when = recipe.acquired + timedelta(days=days)
     elevation, azimuth = sun_position(when, recipe.latitude, recipe.longitude)
@@ -226,9 +231,9 @@ def revisit(
         sun_azimuth=azimuth,
         weather=weather,
         cloud_cover=cloud_cover,
-        growth=float(when.timetuple().tm_yday) if growth else None,
+        growth=float(when.timetuple().tm_yday),
     )
-    return replace(revisited, cloud_types=_draw_types(revisited.sky_seed))
+    return replace(revisited, cloud_types=cloud_types or _draw_types(revisited.sky_seed))
 
 
 def _draw_types(seed: int) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ Usage: `for month in observe_series(draw_series(3, 0, (258, 258), first=1), 0.45
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.simulate.atmosphere import Atmosphere
 from models.simulate.fields import Floats, Window, stream
+from models.simulate.msi_scene import radar_day
 from models.simulate.pairs import LAND
 from models.simulate.recipe import SceneRecipe, draw_recipe, revisit
 from models.simulate.render import World
@@ -101,10 +102,7 @@ def observe_series(recipes: tuple[SceneRecipe, ...], correlation: float) -> Iter
         world = World(recipe, landscape)
         landscape = world.landscape
         view = Msi(world).look(window, _COLOURS)
-        later = int(stream(recipe.sky_seed, "radar pass").integers(-3, 4))
-        # The radar needs no sun.
-        day = replace(recipe, growth=(recipe.growth or 0.0) + later, cloud_cover=0.0)
-        sar = radar.measure(landscape.on(day).ground(window), day, window)
+        sar = radar.measure(view.ground, radar_day(recipe), window)
         yield Month(recipe, on_10_m(view), sar[..., 0], _qa60(view.truth))
 
 
