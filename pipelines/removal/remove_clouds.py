@@ -212,11 +212,13 @@ class RemoveClouds(InferenceTask):
             verify=self.verify_checksums == "yes",
             threads=threads(),
         ) as observation:
+            # Of a decimated product the pixels are greater than their name says.
+            pixel = observation.optical.grid.transform.a
             counts = write_removed(
                 observation,
                 network,
                 files,
-                Replacement(self.buffer / _PIXEL, feather / _PIXEL, self.replace == "all"),
+                Replacement(self.buffer / pixel, feather / pixel, self.replace == "all"),
                 multiplier=calibration.multiplier if calibration else 1.0,
                 certain=bool(calibration and calibration.is_uncertainty),
                 heading=scene_name(Path(self.s2image)),

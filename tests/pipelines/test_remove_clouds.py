@@ -15,6 +15,7 @@ from models.removal.cover import ShadowStatistics, dark, shadow
 from pipelines import CloudMaskS2, RemoveClouds
 from scenes.grid import Rows
 from scenes.safe_metadata import BAND_NAMES
+from scenes.sentinel1 import write_sentinel1
 from scenes.sentinel2 import RESOLUTIONS, open_sentinel2
 
 NATIVE = [n for n, band in enumerate(BAND_NAMES) if RESOLUTIONS[band] == 10]
@@ -187,6 +188,35 @@ class TestDetector:
         (mask,) = other.requires().values()
         assert (mask.namemodel, mask.threshold) == ("rgbi", 0.9)
         assert other.output().path.name.endswith("_lifted_rgbi_t0.9.tif")
+
+
+@pytest.mark.parametrize("name", ["S2A_MSIL1C_20171207T002051", "S2B_MSIL1C_20170719T000219"])
+def test_real_products(name, shared, task, removals, run, tmp_path):
+    """Decimated products: their 13 bands are those of ESA, on greater pixels."""
+    (safe,) = (shared / "data/sentinel2").glob(f"{name}*.SAFE")
+    scene = open_sentinel2(safe)
+    pixel, shape = scene.grid(10).transform.a, scene.grid(10).shape
+    s1, values = tmp_path / "s1.tif", np.ones(shape, np.uint8)
+    stored, invalid = observed(safe)
+    # Far from what has no data.
+    values.flat[distance_transform_edt(np.pad(~invalid, 1))[1:-1, 1:-1].argmax()] = 2
+    write_sentinel1(s1, scene.grid(10), removals.sigma0(shape))
+    with rasterio.open(
+        tmp_path / "mask.tif", "w", driver="GTiff", width=shape[1], height=shape[0], count=1,
+        dtype="uint8", crs=scene.grid(10).crs, transform=scene.grid(10).transform,
+    ) as dataset:  # fmt: skip
+        dataset.write(values, 1)
+    product = run(
+        task(
+            s2image=str(safe), s1image=str(s1), mask=str(tmp_path / "mask.tif"), shadow=False,
+            buffer=1.5 * pixel, verify_checksums="no",
+        )
+    )  # fmt: skip
+    what = quality(product)
+    assert (what == CLOUD).sum() == 1 and (what == BUFFER).sum() == 8
+    kept = what == OBSERVED
+    assert (kept | invalid).sum() == what.size - 9
+    np.testing.assert_array_equal(read(product)[kept], stored[kept])
 
 
 class TestEdges:
