@@ -46,7 +46,7 @@ _log = logging.getLogger("luigi-interface.skysieve")
 # Metres.
 _PIXEL, _BUFFER = 10, 60.0
 # Bytes of a pixel in the three files, and how much room their rows and their copies take of it.
-_BYTES, _ROOM = 2 * len(BAND_NAMES) + 1 + 2, 1.8
+_BYTES, _ROOM = 2 * len(BAND_NAMES) + 1 + 2, 2.2
 
 
 class RemoveClouds(InferenceTask):
