@@ -102,6 +102,12 @@ def trainings() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def plfm() -> ModuleType:
+    """The module `small_plfm`: tiny series of months, and weights of PLFM's networks."""
+    return _module("small_plfm")
+
+
+@pytest.fixture(scope="session")
 def evaluations() -> ModuleType:
     """The module `small_evaluation`: the tables of a small evaluation, and its pictures."""
     return _module("small_evaluation")
