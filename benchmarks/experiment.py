@@ -34,6 +34,9 @@ MODULES = {
     "CloudPatches": "pipelines.cloud_patches",
     "TrainCloudDetection": "pipelines.train_detection",
     "TrainCycleGAN": "pipelines.train_cyclegan",
+    "SimulateSeries": "pipelines.removal.simulate_series",
+    "TrainPLFM": "pipelines.removal.train_plfm",
+    "TestPLFM": "pipelines.removal.test_plfm",
 }
 # Factor on the rate of learning of detectors from epoch to epoch.
 DECAY = 0.7

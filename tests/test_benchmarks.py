@@ -5,6 +5,7 @@ import importlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
@@ -109,3 +110,17 @@ def test_only_whole_patches(script):
     corners = [(6, 4), (6, 68), (6, 132), (70, 4), (70, 132)]
     assert found.shape == (5, 64, 64, 4)
     assert [tuple(each[0, 0]) for each in found] == [tuple(image[at]) for at in corners]
+
+
+def test_gain_of_the_head_over_each_branch(script):
+    plfm = script("plfm")
+    errors = {"series": (0.2, 0.4), "radar": (0.1, 0.3), "merged": (0.1, 0.2)}
+    table = pd.DataFrame(
+        {"series": name, "image": image, "mae": error}
+        for image, own in errors.items()
+        for name, error in zip(("a", "b"), own, strict=True)
+    )
+    assert plfm.wins(table) == pytest.approx(
+        {"less than radar": 0.25, "series won from radar": 0.5,
+         "less than series": 0.5, "series won from series": 1.0}
+    )  # fmt: skip
