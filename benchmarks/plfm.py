@@ -11,7 +11,6 @@ pixel the last month in which the cloud mask calls it clear (the mean of the thr
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,7 +111,7 @@ def wins(table: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
-def last_clear(data: Path) -> list[Mapping[str, Any]]:
+def last_clear(data: Path) -> list[dict[str, Any]]:
     """Return the row of the last clear image, none where the series have no cloud masks."""
     import math
 
