@@ -224,12 +224,7 @@ def _read(product: ProbaVProduct, rows: Rows, left: int, width: int) -> NDArray[
     """Return `(len(rows), width, bands)` reflectance from column `left` on, NaN = no data."""
     out = np.empty((len(rows), width, len(BANDS)), np.float32)
     for place, band in enumerate(BANDS):
-        try:
-            plane = product.reflectance(band, rows)
-        except OSError as error:
-            raise OSError(
-                f"{product.path}: {band} cannot be read ({error}); get it again"
-            ) from error
+        plane = product.reflectance(band, rows)
         if plane.shape != (len(rows), product.grid.width):
             raise ValueError(f"{product.path}: {band} has not the shape of RED; get it again")
         out[..., place] = plane[:, left : left + width]

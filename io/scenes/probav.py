@@ -78,13 +78,14 @@ class ProbaVProduct:
 
     def status(self, rows: Rows) -> NDArray[np.uint16]:
         """Return the status map SM, `(len(rows), width)` uint16; decode with `decode_status`."""
-        with _explained(self.path):
-            data = self._dataset(f"{self.level}/{layout.QUALITY}")[rows.start : rows.stop]
+        name = f"{self.level}/{layout.QUALITY}"
+        with _explained(self.path, name):
+            data = self._dataset(name)[rows.start : rows.stop]
             return np.asarray(data, dtype=np.uint16)
 
     def cloud_fraction(self, rows: Rows) -> NDArray[np.float32]:
         """Return the soft cloud fraction of a converted product with labels, NaN = unlabelled."""
-        with _explained(self.path):
+        with _explained(self.path, layout.CLOUD_FRACTION):
             stored = self._dataset(layout.CLOUD_FRACTION)[rows.start : rows.stop]
         data = np.asarray(stored, np.float32)
         return np.where(data < 0, np.float32(np.nan), data)
@@ -94,7 +95,7 @@ class ProbaVProduct:
 
     def _physical(self, name: str, rows: Rows) -> NDArray[np.float32]:
         """Return (DN - OFFSET) / SCALE, with the attributes of the dataset."""
-        with _explained(self.path):
+        with _explained(self.path, name):
             dataset = self._dataset(name)
             raw = np.asarray(dataset[rows.start : rows.stop])
             scale, offset = (
@@ -154,15 +155,19 @@ def _opened(
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def _explained(path: Path, name: str = "its metadata") -> Iterator[None]:
     """Say of a file that is damaged inside what h5py says in errors that name no file."""
     try:
         yield
-    except (KeyError, RuntimeError, IndexError, OSError) as error:
-        if getattr(error, "errno", None):
+    except (KeyError, RuntimeError, IndexError) as error:
+        raise ProbaVFormatError(f"{path}: damaged inside ({error}): fetch it again") from error
+    except OSError as error:
+        if error.errno:
             # The disk's or the network's fault, not the file's.
             raise
-        raise ProbaVFormatError(f"{path}: damaged inside ({error}): fetch it again") from error
+        raise OSError(
+            f"{path}: {name} cannot be read ({error}): it is damaged, fetch it again"
+        ) from error
 
 
 def write_probav(path: Path, image: ProbaVImage) -> None:

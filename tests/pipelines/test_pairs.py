@@ -365,7 +365,8 @@ def test_damaged_products_are_named(tmp_path, task, refusal):
     with pv.open("r+b") as raw:
         raw.seek(info.byte_offset)
         raw.write(b"\xff" * info.size)
-    assert f"{pv}: NIR cannot be read" in refusal(task(), tmp_path)
+    name = "LEVEL2A/RADIOMETRY/NIR/TOA"
+    assert f"{pv}: {name} cannot be read" in refusal(task(), tmp_path)
 
 
 def test_options_that_are_wrong(tmp_path, task, refusal):

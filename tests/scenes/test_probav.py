@@ -257,8 +257,7 @@ def test_damage_that_h5py_meets_names_the_file(tmp_path, monkeypatch):
     path.write_bytes(b"")
     with h5py.File(path, "w") as file:
         file.create_group("LEVEL2A")
-    errors = KeyError("bad object header"), RuntimeError("bad filter"), OSError("bad checksum")
-    for error in errors:
+    for error in (KeyError("bad object header"), RuntimeError("bad filter")):
 
         def damaged(*_, error=error):
             raise error
@@ -280,3 +279,19 @@ def test_a_disk_that_fails_is_no_fault_of_the_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="read failed") as caught, open_probav(path):
         pass
     assert caught.value.errno == errno.EIO
+
+
+def test_pixels_that_cannot_be_read_are_named(tmp_path):
+    path = tmp_path / "PROBAV.HDF5"
+    write_probav(path, image())
+    name = "LEVEL2A/RADIOMETRY/NIR/TOA"
+    with h5py.File(path) as file:
+        chunk = file[name].id.get_chunk_info(0)
+    with path.open("r+b") as raw:
+        raw.seek(chunk.byte_offset)
+        raw.write(b"\xff" * chunk.size)
+    with open_probav(path) as product:
+        rows = Rows(0, product.grid.height)
+        with pytest.raises(OSError, match=rf"PROBAV\.HDF5: {name} cannot be read"):
+            product.reflectance("NIR", rows)
+        product.reflectance("RED", rows)
