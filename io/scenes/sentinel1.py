@@ -57,7 +57,7 @@ _POLARISATION = re.compile(r"(?<![A-Z0-9])(VV|VH|HH|HV)(?![A-Z0-9])")
 _OTHERS = re.compile(r"(?<![A-Z])(GAMMA|BETA|AMPLITUDE|INTENSITY|DN|PHASE)(?![A-Z])")
 # Rows looked at together, and pixels with data that say whether a band is in dB: those of sigma0 in
 # dB are nearly all negative, and those of power or amplitude never.
-_ROWS, _ENOUGH, _LEAST_NEGATIVE = 256, 100_000, 0.5
+_ROWS, _ENOUGH, _LEAST_NEGATIVE = 64, 100_000, 0.5
 _BLOCK = 512
 
 _STACK = "gdalbuildvrt -separate both.vrt VV.tif VH.tif && gdal_translate both.vrt both.tif"
