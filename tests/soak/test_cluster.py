@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -26,9 +28,9 @@ DEPLOYED = os.environ.get("SOAK_CLUSTER_TIMES") == "deployed"
 SCENES = 60
 WORKER_KILLS = 3 if DEPLOYED else 8
 # Seconds without a new product, and for the whole of a run.
-STALL, LIMIT = (600, 1800) if DEPLOYED else (60, 300)
+STALL, LIMIT = (900, 1800) if DEPLOYED else (240, 600)
 # Seconds that luigid is away; that hosts do not reach each other: longer than it waits for workers.
-AWAY, CUT = (0.2, 3.0), 6.0
+AWAY, CUT = (0.2, 3.0), 45.0 if DEPLOYED else 6.0
 SLURM = """
 ClusterName=small
 SlurmctldHost={host}(127.0.0.1)
@@ -154,6 +156,7 @@ def hosts(cluster) -> Iterator[tuple[object, object]]:
     """Two network namespaces with a cable between them; each has a name of its own."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("network namespaces need root and `ip`")
+    _forget_dead()
     names = [f"sky{os.getpid()}{side}" for side in "ab"]
     if (tried := _ip("netns", "add", names[0])).returncode:
         pytest.skip(f"no network namespace can be made here: {tried.stderr.strip()}")
@@ -168,6 +171,13 @@ def hosts(cluster) -> Iterator[tuple[object, object]]:
     finally:
         for name in names:
             _ip("netns", "delete", name)
+
+
+def _forget_dead() -> None:
+    """Delete the namespaces of tests that were killed."""
+    for pid, side in re.findall(r"(?m)^sky(\d+)([ab])\b", _ip("netns", "list").stdout):
+        if not Path("/proc", pid).exists():
+            _ip("netns", "delete", f"sky{pid}{side}")
 
 
 def _connect(near: str, far: str) -> None:
