@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from pipelines.product.digests import MEMO, Seen, Stamp, digest, stamp
-from pipelines.product.owner import owners
+from pipelines.product.owner import Records
 from pipelines.product.record import Identity
 
 if TYPE_CHECKING:
@@ -173,12 +173,13 @@ def _lists(source: ExternalInput, known: Identity) -> bool:
 def _digests(resolved: ResolvedInput, stamps: Mapping[str, Stamp], now: int) -> dict[str, str]:
     found: dict[str, str] = {}
     unknown = []
+    records = Records()
     for name, member in resolved.members.items():
         if not member.present:
             continue
         known = MEMO.get(_absolute(member.file), stamps[name], member.packed)
         if known is None and not member.packed:
-            known = recorded_digest(member.file)
+            known = recorded_digest(member.file, records)
         if known is None:
             unknown.append(name)
         else:
@@ -191,12 +192,12 @@ def _digests(resolved: ResolvedInput, stamps: Mapping[str, Stamp], now: int) -> 
     return found
 
 
-def recorded_digest(file: Path) -> str | None:
+def recorded_digest(file: Path, records: Records) -> str | None:
     """Return the SHA-256 of a file that belongs to a product of ours, from its record.
 
     None where there is no such record or the file is not the one that was published.
     """
-    found = owners(Path(_absolute(file)))
+    found = records.owners(Path(_absolute(file)))
     return next((entry.sha256 for product, entry in found if not entry.is_touched(product)), None)
 
 
