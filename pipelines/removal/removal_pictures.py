@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -18,21 +17,16 @@ from models.metrics.reconstruction import Convention
 from models.metrics.removal import patch_scores
 from pipelines.product import Progress
 from pipelines.removal.methods import INPAINTED
+from pipelines.removal.patch_panels import LEGEND, brightness, cover, error, radar
 from pipelines.removal.patches_predicted import Patch
 from pipelines.removal.removal_scoring import Comparison
-from scenes.quicklook import CLASS_COLOURS, OUTLINE, Panel, coloured, draw_panels, stretch
-from scenes.safe_metadata import BAND_NAMES
+from scenes.quicklook import OUTLINE, Panel, draw_panels
 
-__all__ = ["draw_gallery", "draw_patch", "sar_picture"]
+__all__ = ["draw_gallery", "draw_patch"]
 
 # Patches of each kind that are shown of a method, and methods that are shown.
 _EACH, _METHODS = 2, 4
 _SIDE = 220
-_TRUE_COLOUR = tuple(BAND_NAMES.index(band) for band in ("B4", "B3", "B2"))
-# Reflectance that is white, and the mean error that is drawn in the last colour.
-_WHITE, _MOST_ERROR = 0.4, 0.1
-# dB of VV, of VH, and of VV - VH, black and full.
-_SAR_LIMITS = ((-22.0, -2.0), (-29.0, -8.0), (0.0, 15.0))
 
 
 def draw_gallery(
@@ -77,48 +71,17 @@ def draw_patch(
     heading: str = "",
 ) -> None:
     """Write a PNG: cloudy image, SAR, prediction, interpolation, target, error and cover."""
-    error = np.abs(np.clip(predicted, 0, 1) - np.clip(patch.clear, 0, 1)).mean(axis=-1)
+    shown = brightness(patch.clear)
     panels = [
-        Panel("Cloudy, cover outlined", _picture(patch.cloudy), 1, patch.covered, OUTLINE),
-        Panel("SAR", sar_picture(patch.sar)),
-        Panel("Prediction", _picture(predicted)),
-        *([] if inpainted is None else [Panel("Inpainting", _picture(inpainted))]),
-        Panel("Target", _picture(patch.clear)),
-        Panel("Error", _heat(error)),
-        Panel("Cover", coloured({"cloud": patch.covered, "clear": ~patch.covered})),
+        Panel("Cloudy, cover outlined", shown(patch.cloudy), 1, patch.covered, OUTLINE),
+        Panel("SAR", radar(patch.sar)),
+        Panel("Prediction", shown(predicted)),
+        *([] if inpainted is None else [Panel("Inpainting", shown(inpainted))]),
+        Panel("Target", shown(patch.clear)),
+        Panel("Error", error(predicted, patch.clear)),
+        Panel("Cover", cover(patch)),
     ]
-    legend = {
-        "covered: cloud or shadow": CLASS_COLOURS["cloud"],
-        "clear": CLASS_COLOURS["clear"],
-        "no error": _colour(0),
-        f"error of {_MOST_ERROR / 2:g}": _colour(0.5),
-        f"{_MOST_ERROR:g} and more, reflectance": _colour(1),
-    }
-    draw_panels(path, panels, heading=heading, legend=legend, side=_SIDE)
-
-
-def sar_picture(sar: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return `(height, width, 2)` sigma0 in dB as a picture: VV, VH, and VV - VH."""
-    planes = (sar[..., 0], sar[..., 1], sar[..., 0] - sar[..., 1])
-    scaled = [
-        np.clip((plane - low) / (high - low), 0, 1)
-        for plane, (low, high) in zip(planes, _SAR_LIMITS, strict=True)
-    ]
-    return np.asarray(np.rint(255 * np.stack(scaled, axis=-1)), np.uint8)
-
-
-def _picture(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return stretch(image[..., list(_TRUE_COLOUR)], _WHITE)
-
-
-def _heat(error: NDArray[np.float32]) -> NDArray[np.uint8]:
-    shares = mpl.colormaps["inferno"](np.clip(error / _MOST_ERROR, 0, 1))[..., :3]
-    return np.asarray(np.rint(255 * shares), np.uint8)
-
-
-def _colour(share: float) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * part) for part in mpl.colormaps["inferno"](float(share))[:3])
-    return red, green, blue
+    draw_panels(path, panels, heading=heading, legend=LEGEND, side=_SIDE)
 
 
 def _chosen(

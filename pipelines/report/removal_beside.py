@@ -20,8 +20,8 @@ __all__ = ["SEN12MSCR", "removal_beside"]
 # The kind of data that has published figures, and the same scenes in another projection.
 SEN12MSCR = "sen12ms-cr"
 _BEFORE = f"{SEN12MSCR} 2020"
-# The official test split has ten regions and so many patches (of 101,615 + 8,623 + 7,899:
-# https://github.com/xufangchn/GLF-CR, README; facts of the mirror mespinosami/sen12mscr agree).
+# The official test split: ten regions (scenes.triplets.sen12mscr.TEST), and as many patches as the
+# mirror mespinosami/sen12mscr on Hugging Face has for it.
 _REGIONS, _PATCHES = 10, 7_899
 _SCORES = ("mae", "sam", "psnr", "ssim")
 _NONE = "–"
