@@ -22,11 +22,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Run:
-    """Wall time in seconds, peak memory in MiB, and all that a command printed."""
+    """Wall time in seconds, peak memory in MiB, all that a command printed, processor seconds."""
 
     seconds: float
     peak_mib: float
     output: str
+    processor: float = 0.0
 
     def answer(self) -> dict[str, Any]:
         """Return the last line that is a JSON object; raises `ValueError` where none is."""
@@ -68,7 +69,7 @@ def run(command: Sequence[str]) -> Run:
     elapsed = time.perf_counter() - start
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{output[-2000:]}")
-    return Run(elapsed, usage.ru_maxrss / 1024, output)
+    return Run(elapsed, usage.ru_maxrss / 1024, output, usage.ru_utime + usage.ru_stime)
 
 
 def measure(

@@ -69,10 +69,12 @@ def main() -> None:
         "removal, every pixel replaced": [*task, *given, "--replace", "all"],
     }
     print(f"tile of {options.side} x {options.side}, {machine()}, load {os.getloadavg()[0]:.1f}\n")
-    print("| work, network of 4 blocks with 32 features | wall time | peak memory |\n|---|---|---|")
+    print("| network of 4 blocks with 32 features | wall time | processor time | peak memory |")
+    print("|---|---|---|---|")
     for title, command in rows.items():
         done = run(command)
-        print(f"| {title} | {done.seconds:.1f} s | {done.peak_mib:.0f} MiB |", flush=True)
+        figures = f"{done.seconds:.1f} s | {done.processor:.1f} s | {done.peak_mib:.0f} MiB"
+        print(f"| {title} | {figures} |", flush=True)
     if options.full:
         done = run([*itself, "part", str(weights(work, *FULL)), str(options.part)])
         seconds = done.answer()["seconds"]
@@ -80,7 +82,8 @@ def main() -> None:
         hours = seconds * (options.side / options.part) ** 2 / 3600
         print(
             f"\n16 blocks with 256 features, {options.part} x {options.part} pixels in memory: "
-            f"{seconds:.1f} s, {tflop / seconds * 1000:.0f} GFLOP/s, {done.peak_mib:.0f} MiB. "
+            f"{seconds:.1f} s, {done.processor:.0f} s of processor time, "
+            f"{tflop / seconds * 1000:.0f} GFLOP/s, {done.peak_mib:.0f} MiB. "
             f"Extrapolated, not measured: {hours:.1f} h for a tile that is all cloud.  "
             f"Load {os.getloadavg()[0]:.1f}."
         )
