@@ -62,7 +62,7 @@ class _Stage(TrainingTask):
         return {"series": SeriesInput(Path(self.dataset_folder))}
 
     def learner(self, options: Options) -> Learner:
-        """Return what is trained, of new networks; those that are given are those of the stages."""
+        """Return what is trained: a new network, beside those of the stages before."""
         raise NotImplementedError(f"{self.task_family}.learner() says what is trained")
 
     def options(self) -> Options:
