@@ -11,18 +11,21 @@ What the bootstrap draws are scenes. Numbers of all pixels together ("pooled"), 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from models.metrics import intervals
-from models.metrics.intervals import Interval
-from models.metrics.reconstruction import MEASURES, REGIONS, Convention, Errors, scores
+from models.metrics.reconstruction import Convention, Errors
+from models.metrics.removal_method import (
+    BATCH_MEAN,
+    PATCH_MEAN,
+    POOLED,
+    ScoreRow,
+    methods_of,
+    patch_scores,
+)
 
 __all__ = [
     "BATCH_MEAN",
@@ -36,32 +39,11 @@ __all__ = [
     "removal_scores",
 ]
 
-POOLED, PATCH_MEAN, BATCH_MEAN = "pooled", "patch mean", "batch mean"
 # Share of a patch that is covered; a bin ends with its upper end.
 COVER_BINS = ("0-20 %", "20-40 %", "40-60 %", "60-80 %", "80-100 %")
 _COVER_ENDS = (0.2, 0.4, 0.6, 0.8)
 
 _SUMS = ("pixels", "angle", "angle_pixels", "similarity", "similarity_pixels")
-_BANDWISE = MEASURES.index("rmse_bandwise")
-# What a number is of: region, way to average, measure.
-_Name = tuple[str, str, str]
-
-
-class _Row(NamedTuple):
-    """A row of the table of scores."""
-
-    method: str
-    region: str
-    how: str
-    kind: str
-    value: str
-    score: str
-    number: float
-    low: float
-    high: float
-    groups: int
-    patches: int
-    undefined: int
 
 
 def cover_bin(cover: float) -> str:
@@ -81,14 +63,6 @@ def error_row(method: str, patch: str, region: str, errors: Errors) -> dict[str,
     }
 
 
-def patch_scores(errors: pd.DataFrame, convention: Convention) -> pd.DataFrame:
-    """Return method, patch, region and the measures of each row of the table of errors."""
-    keys = errors[["method", "patch", "region"]].reset_index(drop=True)
-    rows = errors.drop(columns=["method", "patch", "region"]).to_numpy(np.float64).tolist()
-    numbers = [scores(Errors.of_row(row), convention) for row in rows]
-    return keys.join(pd.DataFrame(numbers, columns=list(MEASURES)))
-
-
 def removal_scores(
     errors: pd.DataFrame, patches: pd.DataFrame, convention: Convention, draws: int = 2000
 ) -> pd.DataFrame:
@@ -103,15 +77,15 @@ def removal_scores(
     fewer than 5. Where `convention` takes batches, there are their means, of patches in the order
     of the table. Raises `ValueError` for patches of errors that `patches` does not have, or twice.
     """
-    rows: list[_Row] = []
+    rows: list[ScoreRow] = []
     bins = patches["cover"].map(cover_bin).to_numpy()
-    for method in _methods(errors, patches, convention):
+    for method in methods_of(errors, patches, convention):
         rows += method.rows("all", "all", method.intervals(draws))
         rows += method.batch_rows()
         for name in COVER_BINS:
             if (bins == name).any():
                 rows += method.only(bins == name).rows("cover", name, {})
-    table = pd.DataFrame(rows, columns=list(_Row._fields))
+    table = pd.DataFrame(rows, columns=list(ScoreRow._fields))
     table["too_few"] = table["groups"] < intervals.ENOUGH_GROUPS
     table.insert(0, "convention", convention.name)
     return table
@@ -130,7 +104,7 @@ def removal_differences(
     patches, with an interval that is paired by scene. Means are over the patches in which the
     measure of both is defined. Raises `ValueError` as `removal_scores`, and for unknown methods.
     """
-    known = {method.name: method for method in _methods(errors, patches, convention)}
+    known = {method.name: method for method in methods_of(errors, patches, convention)}
     unknown = sorted({name for pair in pairs for name in pair} - set(known))
     if unknown:
         raise ValueError(f"expected methods of {', '.join(known)}, not {', '.join(unknown)}")
@@ -146,184 +120,3 @@ def removal_differences(
     table["too_few"] = table["groups"] < intervals.ENOUGH_GROUPS
     table.insert(0, "convention", convention.name)
     return table
-
-
-@dataclass(frozen=True)
-class _Method:
-    """Errors of one method.
-
-    `sums` are `(patches, regions, columns)`, those of `Errors.row`; `values` are `(patches,
-    regions, measures)`, NaN where undefined; `scenes` is the scene of each patch. `regions` are
-    those that the method has.
-    """
-
-    name: str
-    regions: tuple[str, ...]
-    scenes: NDArray[np.str_]
-    sums: NDArray[np.float64]
-    values: NDArray[np.float64]
-    convention: Convention
-
-    def only(self, chosen: NDArray[np.bool_]) -> _Method:
-        """Return the errors of some patches."""
-        return _Method(
-            self.name, self.regions, self.scenes[chosen], self.sums[chosen], self.values[chosen],
-            self.convention,
-        )  # fmt: skip
-
-    def intervals(self, draws: int) -> dict[_Name, Interval]:
-        """Return the numbers with their intervals over all scenes."""
-        return intervals.intervals(
-            self._numbers, self._by_scene(~np.isnan(self.values)), draws=draws
-        )
-
-    def differences(self, other: _Method, draws: int) -> dict[_Name, Interval]:
-        """Return the numbers minus those of another method, of regions that both have."""
-        common = [region for region in self.regions if region in other.regions]
-        one, two = (each._with(common) for each in (self, other))
-        both = ~np.isnan(one.values) & ~np.isnan(two.values)
-        return intervals.differences(
-            one._numbers, one._by_scene(both), two._by_scene(both), draws=draws
-        )
-
-    def rows(self, kind: str, value: str, ends: Mapping[_Name, Interval]) -> Iterator[_Row]:
-        """Yield the rows of the table of scores, with intervals where there are any."""
-        defined = ~np.isnan(self.values)
-        for (region, how, score), number in self._numbers(self._row(defined)).items():
-            place = self.regions.index(region)
-            there, own = self._there(place), defined[:, place, MEASURES.index(score)]
-            # Pooled, patches without a value of their own count all the same.
-            groups = self._groups(there if how == POOLED else there & own)
-            found = ends.get((region, how, score), Interval(number, math.nan, math.nan, groups))
-            undefined = int((there & ~own).sum())
-            yield _Row(
-                self.name, region, how, kind, value, score, number, found.low, found.high, groups,
-                int(there.sum()), undefined,
-            )  # fmt: skip
-        for place, region in enumerate(self.regions):
-            there = self._there(place)
-            for score, number in self._pooled(place).items():
-                if score not in MEASURES:
-                    yield _Row(
-                        self.name, region, POOLED, kind, value, score, number, math.nan, math.nan,
-                        self._groups(there), int(there.sum()), 0,
-                    )  # fmt: skip
-
-    def batch_rows(self) -> Iterator[_Row]:
-        """Yield the rows of means over batches; nothing where the convention has none."""
-        batch = self.convention.batch
-        if batch == 1:
-            return
-        for place, region in enumerate(self.regions):
-            there = self._there(place)
-            of_batches = []
-            for start in range(0, len(self.sums), batch):
-                some = slice(start, start + batch)
-                found = self._pooled(place, some)
-                # As published: the root is that of each patch and band by itself.
-                found["rmse_bandwise"] = _mean(self.values[some, place, _BANDWISE])
-                of_batches.append([found[score] for score in MEASURES])
-            for score, numbers in zip(MEASURES, np.array(of_batches).T, strict=True):
-                yield _Row(
-                    self.name, region, BATCH_MEAN, "all", "all", score, _mean(numbers), math.nan,
-                    math.nan, self._groups(there), int(there.sum()), int(np.isnan(numbers).sum()),
-                )  # fmt: skip
-
-    def _there(self, place: int) -> NDArray[np.bool_]:
-        """Return which patches have pixels in a region."""
-        return np.asarray(self.sums[:, place, 0] > 0)
-
-    def _groups(self, chosen: NDArray[np.bool_]) -> int:
-        return len(set(self.scenes[chosen].tolist()))
-
-    def _pooled(self, place: int, some: slice = slice(None)) -> dict[str, float]:
-        """Return the scores of the summed errors of some patches."""
-        total = self.sums[some, place].sum(axis=0).tolist()
-        return scores(Errors.of_row(total), self.convention)
-
-    def _with(self, regions: Sequence[str]) -> _Method:
-        places = [self.regions.index(region) for region in regions]
-        return _Method(
-            self.name, tuple(regions), self.scenes, self.sums[:, places], self.values[:, places],
-            self.convention,
-        )  # fmt: skip
-
-    def _row(self, defined: NDArray[np.bool_]) -> list[float]:
-        """Return what `_numbers` takes: of each region the sums, and sums and counts of values."""
-        totals = np.where(defined, self.values, 0).sum(axis=0)
-        counts = defined.sum(axis=0)
-        return [
-            number
-            for place in range(len(self.regions))
-            for number in (
-                *self.sums[:, place].sum(axis=0).tolist(),
-                *totals[place].tolist(),
-                *counts[place].tolist(),
-            )
-        ]
-
-    def _by_scene(self, defined: NDArray[np.bool_]) -> dict[str, list[float]]:
-        return {
-            scene: self.only(self.scenes == scene)._row(defined[self.scenes == scene])
-            for scene in sorted(set(self.scenes.tolist()))
-        }
-
-    def _numbers(self, row: Sequence[float]) -> dict[_Name, float]:
-        """Return the pooled numbers and the means over patches of summed rows."""
-        found: dict[_Name, float] = {}
-        width, measures = self.sums.shape[-1], len(MEASURES)
-        step = width + 2 * measures
-        for place, region in enumerate(self.regions):
-            own = row[place * step : (place + 1) * step]
-            pooled = scores(Errors.of_row(own[:width]), self.convention)
-            for number, score in enumerate(MEASURES):
-                total, count = own[width + number], own[width + measures + number]
-                found[region, POOLED, score] = pooled[score]
-                found[region, PATCH_MEAN, score] = total / count if count else math.nan
-        return found
-
-
-def _methods(
-    errors: pd.DataFrame, patches: pd.DataFrame, convention: Convention
-) -> Iterator[_Method]:
-    names = patches["patch"].tolist()
-    strange = sorted(set(errors["patch"]) - set(names))
-    if strange or len(set(names)) < len(names):
-        raise ValueError(
-            f"expected errors of the patches in the table of patches, each there once, not of "
-            f"{', '.join(strange[:3]) or 'the same patch twice'}"
-        )
-    scenes = patches["scene"].to_numpy(np.str_)
-    measured = patch_scores(errors, convention)
-    columns = [name for name in errors.columns if name not in ("method", "patch", "region")]
-    for method in dict.fromkeys(errors["method"]):
-        own = (errors["method"] == method).to_numpy()
-        there = set(errors.loc[own, "region"])
-        regions = tuple(region for region in REGIONS if region in there)
-        yield _Method(
-            str(method),
-            regions,
-            scenes,
-            _cube(errors[own], columns, names, regions),
-            _cube(measured[own], MEASURES, names, regions),
-            convention,
-        )
-
-
-def _cube(
-    table: pd.DataFrame, columns: Sequence[str], patches: Sequence[str], regions: Sequence[str]
-) -> NDArray[np.float64]:
-    """Return `(patches, regions, columns)`; raise `ValueError` where a patch is missing."""
-    indexed = table.set_index(["region", "patch"])[list(columns)]
-    try:
-        parts = [indexed.loc[region].loc[list(patches)].to_numpy(np.float64) for region in regions]
-    except KeyError as error:
-        raise ValueError(
-            f"the table of errors lacks a patch ({error}): expected each in each region"
-        ) from error
-    return np.stack(parts, axis=1)
-
-
-def _mean(numbers: NDArray[np.float64]) -> float:
-    defined = numbers[~np.isnan(numbers)]
-    return float(defined.mean()) if len(defined) else math.nan

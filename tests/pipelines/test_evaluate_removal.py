@@ -239,7 +239,7 @@ def test_names_of_networks():
     assert named_weights("") == []
     with pytest.raises(ValueError, match="called the same"):
         named_weights("runs/a/net.h5, runs/b/net.h5")
-    with pytest.raises(ValueError, match="NAME=WEIGHTS"):
+    with pytest.raises(ValueError, match=r"\[NAME=\]WEIGHTS"):
         named_weights("name=")
 
 

@@ -19,6 +19,7 @@ from pipelines import (
     CloudPatches,
     ConvertPV,
     EvaluateCloudMask,
+    EvaluateCloudRemoval,
     FetchCheckpoint,
     InferenceDA,
     PictureDA,
@@ -309,6 +310,30 @@ def test_predict_dsen2cr(small_triplets, cloud_removers, tmp_path):
     ), BUMP  # fmt: skip
 
 
+def test_evaluate_cloud_removal(small_triplets, tmp_path):
+    listed = small_triplets.listed(tmp_path / "data", "333", (20, 16))
+    for number, path in enumerate(sorted((listed.parent / "s2_cloudy").iterdir())):
+        # Dark ground with a cloud.
+        ground = small_triplets.optical(3 * number, (20, 16)) // 10 + 900
+        ground[4:14, 4:12] += 6000
+        small_triplets.write(path, ground, transform=small_triplets.place_of(number, (20, 16)))
+    folder = made(
+        EvaluateCloudRemoval(
+            dataset_list=str(listed),
+            input_data_folder=str(listed.parent),
+            outfolder=str(tmp_path / "out"),
+        )
+    )
+    scores = pd.read_parquet(folder / "scores.parquet")
+    whole = scores[(scores["kind"] == "all") & (scores["score"].isin(["psnr", "sam", "ssim"]))]
+    found = whole[whole["region"] == "all"].pivot(
+        index="method", columns=["how", "score"], values="number"
+    )
+    assert EvaluateCloudRemoval.algorithm_version == 1
+    for method, numbers in EVALUATED_REMOVAL_1.items():
+        assert found.loc[method].tolist() == pytest.approx(numbers, rel=1e-5), BUMP
+
+
 def test_fetch_checkpoint(small_registry, tmp_path, monkeypatch):
     monkeypatch.setenv("SKYSIEVE_CHECKPOINT_CACHE", str(tmp_path))
     product = made(FetchCheckpoint(name="full"))
@@ -364,3 +389,9 @@ EVALUATED_1 = (
 # of the picture.
 PREDICTED_1 = (5574.41226, 2851.98718, 1.483198, 8.741885, 0.0469159, 0.6174800)
 PREVIEW_1 = ((1024, 968), 202.97)
+# PSNR, SSIM and SAM of all pixels, each pooled and as the mean of patches.
+EVALUATED_REMOVAL_1 = {
+    "band mean": [7.639796, 7.640916, 0.00790645, 0.00790645, 28.15627, 28.15627],
+    "cloudy input": [7.85155, 7.852222, 0.005240517, 0.005240517, 29.22208, 29.22208],
+    "inpainting": [7.637383, 7.638737, 0.007922762, 0.007922762, 28.37033, 28.37033],
+}
