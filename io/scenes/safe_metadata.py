@@ -59,7 +59,8 @@ class ProductMetadata:
 class TileMetadata:
     """MTD_TL.xml: `tile` ("T29RPQ"), sensing time in UTC, and the grids by resolution in metres.
 
-    `platform` and `baseline` as in `ProductMetadata`, from the tile's id.
+    `platform` and `baseline` as in `ProductMetadata`, from the tile's id. `sun` is the mean zenith
+    and azimuth in degrees, None where it is not said.
     """
 
     tile: str
@@ -67,6 +68,7 @@ class TileMetadata:
     platform: str | None
     baseline: str | None
     grids: Mapping[int, Grid]
+    sun: tuple[float, float] | None = None
 
 
 def parse_xml(text: bytes, label: str) -> Element:
@@ -146,7 +148,19 @@ def read_tile_metadata(text: bytes, label: str) -> TileMetadata:
         platform=f"sentinel-2{platform[1].lower()}" if platform else None,
         baseline=baseline[1] if baseline else None,
         grids=MappingProxyType(_grids(root, label)),
+        sun=_sun(root, label),
     )
+
+
+def _sun(root: Element, label: str) -> tuple[float, float] | None:
+    for angles in _all(root, "Mean_Sun_Angle"):
+        zenith, azimuth = (
+            [_number(each.text, label, name) for each in _all(angles, name)]
+            for name in ("ZENITH_ANGLE", "AZIMUTH_ANGLE")
+        )
+        if zenith and azimuth:
+            return zenith[0], azimuth[0]
+    return None
 
 
 def _offsets(root: Element, label: str) -> dict[str, float]:

@@ -61,7 +61,8 @@ class Sentinel2Scene:
     UTC; `platform` "sentinel-2a"; `baseline` "02.05", None where nothing says it; `tile` "T29RPQ".
     `bands` maps "B1".."B12", "B8A" to members of `product`, as far as they are there. TOA
     reflectance is `(DN + offsets[band]) / quantification`; `offsets` are 0 before baseline 04.00.
-    `product_file` and `tile_file` are the members with the metadata.
+    `product_file` and `tile_file` are the members with the metadata. `sun` is its mean zenith and
+    azimuth in degrees, None where nothing says it.
     """
 
     product: SafeProduct
@@ -76,6 +77,7 @@ class Sentinel2Scene:
     quantification: float
     offsets: Mapping[str, float]
     grids: Mapping[int, Grid]
+    sun: tuple[float, float] | None = None
 
     def grid(self, resolution: int) -> Grid:
         """Return the grid of 10, 20, 30 or 60 m; all begin at the tile's upper-left corner.
@@ -203,6 +205,7 @@ def open_sentinel2(path: Path) -> Sentinel2Scene:
         quantification=metadata.quantification,
         offsets=metadata.offsets,
         grids=MappingProxyType(_grids(product, bands, tile)),
+        sun=tile.sun,
     )
 
 

@@ -24,7 +24,7 @@ from models.removal.inputs import OPTICAL, SAR, network_input
 from pipelines.scene_rows import SceneRows
 from scenes.grid import Rows, strips
 
-__all__ = ["CoveredRows", "CoveredStrip", "Observation", "Replacement"]
+__all__ = ["CoveredRows", "CoveredStrip", "Observation", "Replacement", "Shadows"]
 
 # Rows that are read or converted at once: what is computed in between stays small.
 _CONVERTED = 8
@@ -35,13 +35,33 @@ class _SarRows(Protocol):
 
 
 @dataclass(frozen=True)
+class Shadows:
+    """How shadows are told in a scene: its thresholds, and where clouds can cast any.
+
+    `places` is bool on pixels that are `factor` times those of the scene.
+    """
+
+    thresholds: ShadowThresholds
+    places: NDArray[np.bool_]
+    factor: int
+
+    def among(
+        self, optical: NDArray[np.float32], invalid: NDArray[np.bool_], rows: Rows
+    ) -> NDArray[np.bool_]:
+        """Return which pixels of `rows` may be shadow, each by itself."""
+        lines = self.places[np.arange(*rows) // self.factor]
+        near = np.repeat(lines, self.factor, axis=1)[:, : invalid.shape[1]]
+        return np.asarray(dark(optical, self.thresholds) & near & ~invalid)
+
+
+@dataclass(frozen=True)
 class Observation:
     """What is known of a scene, open for reading from top to bottom.
 
     `optical` yields all bands of Sentinel-2 as TOA reflectance, which is `(count + offset) /
     quantification`; `mask` rows of the cloud mask, 0 not judged, 1 clear, 2 cloud, 3 shadow; `sar`
-    sigma0 in dB on the same pixels, None where the network reads none; `thresholds` those of
-    shadows in this scene, None to look for none.
+    sigma0 in dB on the same pixels, None where the network reads none; `shadows` how they are told
+    in this scene, None to look for none.
     """
 
     optical: SceneRows
@@ -49,7 +69,7 @@ class Observation:
     quantification: float
     mask: Callable[[Rows], NDArray[np.uint8]]
     sar: _SarRows | None = None
-    thresholds: ShadowThresholds | None = None
+    shadows: Shadows | None = None
 
 
 @dataclass(frozen=True)
@@ -187,8 +207,8 @@ class CoveredRows:
         into.invalid[...] = given.optical.read(rows, values)
         into.mask[...] = given.mask(rows)
         into.dark[...] = False
-        if given.thresholds:
-            into.dark[...] = dark(values, given.thresholds) & ~into.invalid
+        if given.shadows:
+            into.dark[...] = given.shadows.among(values, into.invalid, rows)
         np.multiply(values, np.float32(given.quantification), out=values)
         np.subtract(values, self._offsets, out=values)
         # Of valid pixels none is 0, which means no data.

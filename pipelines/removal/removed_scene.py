@@ -20,14 +20,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.inference.classes import MaskClass
 from models.inference.network import Network
 from models.inference.tiling import predict
 from models.removal.compose import composed
-from models.removal.cover import ShadowStatistics, ShadowThresholds
+from models.removal.cover import ShadowStatistics
 from models.removal.inputs import OPTICAL
+from models.removal.shade import shade
 from models.removal.spread import scales
 from pipelines.removal.before_after import BeforeAfter
-from pipelines.removal.covered_rows import CoveredRows, Observation, Replacement
+from pipelines.removal.covered_rows import CoveredRows, Observation, Replacement, Shadows
 from pipelines.removal.quality import QUALITY_CLASSES, KindCounts
 from pipelines.scene_rows import sentinel2_rows
 from scenes.cog import CogBand, CogWriter
@@ -74,8 +76,9 @@ def open_observation(
 ) -> Iterator[Observation]:
     """Open a Level-1C tile on its 10 m grid with its cloud mask, and its SAR image if given.
 
-    The thresholds of shadows are taken once, over the whole scene at 60 m. Raises what opening the
-    files raises, and `ValueError` for a mask or a SAR image on other pixels.
+    The thresholds of shadows are taken once, over what is no cloud in the whole scene at 60 m, and
+    shadows are looked for only where the sun lets a cloud cast one. Raises what opening the files
+    raises, and `ValueError` for a mask or a SAR image on other pixels.
     """
     scene = open_sentinel2(path)
     grid = scene.grid(PIXEL)
@@ -86,12 +89,12 @@ def open_observation(
             require_same_grid(sentinel1, image.grid, path, grid)
             sar = stack.enter_context(image.reader())
         read_mask = stack.enter_context(open_mask(mask, grid))
-        thresholds = _shadow_thresholds(scene) if shadows else None
+        told = _shadows(scene, read_mask) if shadows else None
         optical = stack.enter_context(
             sentinel2_rows(path, BAND_NAMES, PIXEL, verify=verify, threads=threads, cap=None)
         )
         offsets = tuple(scene.offsets[band] for band in BAND_NAMES)
-        yield Observation(optical, offsets, scene.quantification, read_mask, sar, thresholds)
+        yield Observation(optical, offsets, scene.quantification, read_mask, sar, told)
 
 
 def require_same_grid(image: Path, found: Grid, scene: Path, wanted: Grid) -> None:
@@ -219,21 +222,51 @@ def _variability(
     return stored
 
 
-def _shadow_thresholds(scene: Sentinel2Scene) -> ShadowThresholds | None:
-    """Return the thresholds over the whole scene at 60 m, None where it has no valid pixel."""
-    shape = scene.grid(_COARSE).shape
-    preview = scene.preview(_SHADOW_BANDS, shape)
+def _shadows(
+    scene: Sentinel2Scene, read_mask: Callable[[Rows], NDArray[np.uint8]]
+) -> Shadows | None:
+    """Return how shadows are told, None where there is no cloud to cast any.
+
+    The statistics leave clouds out: with them in the mean, the clear ground of a scene of bright
+    clouds is darker than three quarters of it.
+    """
+    grid = scene.grid(_COARSE)
+    cloud = _coarse_clouds(read_mask, scene.grid(PIXEL), grid.shape)
+    if not cloud.any():
+        return None
+    preview = scene.preview(_SHADOW_BANDS, grid.shape)
     places = [BAND_NAMES.index(band) for band in _SHADOW_BANDS]
     statistics = ShadowStatistics()
     seen = False
-    for rows in strips(shape[0], _STRIP):
+    for rows in strips(grid.height, _STRIP):
         some = preview[slice(*rows)]
-        invalid = np.asarray(np.isnan(some).any(axis=-1))
+        left_out = np.asarray(np.isnan(some).any(axis=-1)) | cloud[slice(*rows)]
         optical = np.zeros((*some.shape[:2], OPTICAL), np.float32)
         optical[..., places] = some
-        statistics.add(optical, invalid)
-        seen |= not invalid.all()
-    return statistics.thresholds() if seen else None
+        statistics.add(optical, left_out)
+        seen |= not left_out.all()
+    if not seen:
+        return None
+    cast = np.ones(grid.shape, np.bool_)
+    if scene.sun:
+        zenith, azimuth = scene.sun
+        cast = shade(cloud, pixel=grid.transform.a, zenith=zenith, azimuth=azimuth)
+    return Shadows(statistics.thresholds(), cast, _COARSE // PIXEL)
+
+
+def _coarse_clouds(
+    read_mask: Callable[[Rows], NDArray[np.uint8]], grid: Grid, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return which coarse pixels hold a cloud of the mask."""
+    factor = _COARSE // PIXEL
+    found = np.zeros(shape, np.bool_)
+    starts = np.arange(0, grid.width, factor)
+    for rows in strips(grid.height, factor * _STRIP):
+        across = np.logical_or.reduceat(read_mask(rows) == MaskClass.CLOUD, starts, axis=1)
+        lines = np.arange(0, len(rows), factor)
+        first = rows.start // factor
+        found[first : first + len(lines)] = np.logical_or.reduceat(across, lines, axis=0)
+    return found
 
 
 def _place(grid: Grid) -> str:

@@ -29,6 +29,8 @@ CRS = "EPSG:32632"
 # What `lifted` adds, and the Laplace scale that its other head tells.
 LIFT, SCALE = 0.1, 0.2 * np.exp(-2.0)
 # Rows and columns of the cloud, and of the shadow; neither touches the other's buffer.
+# The sun's azimuth is such that the one is the other's.
+SUN_AZIMUTH = 36.7
 CLOUD = (slice(40, 60), slice(50, 80))
 SHADOW = (slice(90, 105), slice(20, 40))
 
@@ -69,6 +71,7 @@ def tile(
         "S2A", "T32ULB", datetime(2022, 4, 17, 11, 6, 52, tzinfo=UTC), grid(shape), stored,
         baseline="04.00" if offset else "02.05",
         offsets=dict.fromkeys(RESOLUTIONS, float(offset)) if offset else None,
+        sun_zenith=30.0, sun_azimuth=SUN_AZIMUTH,
     )  # fmt: skip
     return write_sentinel2(folder, product), stored
 

@@ -12,6 +12,7 @@ from rio_cogeo import cog_validate
 from scipy.ndimage import distance_transform_edt
 
 from models.removal.cover import ShadowStatistics, dark, shadow
+from models.removal.shade import shade
 from pipelines import CloudMaskS2, RemoveClouds
 from scenes.grid import Rows
 from scenes.safe_metadata import BAND_NAMES
@@ -82,13 +83,17 @@ def expected_kinds(removals, safe, buffer=6.0):
     scene = open_sentinel2(safe)
     offset = np.array([scene.offsets[band] for band in BAND_NAMES], np.float32)
     preview = scene.preview(BAND_NAMES, scene.grid(60).shape)
+    cloud = removals.cloudy(invalid.shape) == 2
+    height, width = invalid.shape
+    coarse = cloud.reshape(height // 6, 6, width // 6, 6).any(axis=(1, 3))
     statistics = ShadowStatistics()
-    statistics.add(preview, np.isnan(preview).any(axis=-1))
+    statistics.add(preview, np.isnan(preview).any(axis=-1) | coarse)
+    places = shade(coarse, pixel=60, zenith=30, azimuth=36.7).repeat(6, axis=0).repeat(6, axis=1)
     reflectance = ((stored + offset) / 10000).astype(np.float32)
     found = np.full(invalid.shape, OBSERVED)
-    cloud = (removals.cloudy(invalid.shape) == 2) & ~invalid
+    cloud &= ~invalid
     found[distance_transform_edt(~cloud) <= buffer] = BUFFER
-    found[shadow(dark(reflectance, statistics.thresholds()) & ~invalid)] = SHADOW
+    found[shadow(dark(reflectance, statistics.thresholds()) & ~invalid & places)] = SHADOW
     found[cloud] = CLOUD
     found[invalid] = INVALID
     return found
@@ -222,11 +227,23 @@ def test_real_products(name, shared, task, removals, run, tmp_path):
 class TestEdges:
     def test_no_cloud_gives_the_input_and_says_so(self, removals, task, place, run, tmp_path):
         mask = removals.mask(tmp_path / "clear.tif", np.ones(removals.SHAPE, np.uint8))
-        product = run(task(mask=str(mask), shadow=False))
+        # Dark ground is no shadow where there is no cloud to cast one.
+        product = run(task(mask=str(mask)))
         np.testing.assert_array_equal(read(product), observed(place[1])[0])
         item = json.loads(Path(f"{product}.json").read_text())
         assert "every pixel is as observed" in item["properties"]["processing:lineage"]
         assert item["properties"]["skysieve:reconstructed"] == 0
+
+    def test_dark_ground_before_a_cloud_is_no_shadow(self, removals, task, run, tmp_path):
+        values = np.ones(removals.SHAPE, np.uint8)
+        # Its shadow lies to the south-west, as that of the cloud in the image does.
+        values[:8, 100:] = 2
+        what = quality(run(task(mask=str(removals.mask(tmp_path / "a.tif", values)))))
+        assert (what == SHADOW)[removals.SHADOW].mean() > 0.9
+        values[:] = 1
+        values[-6:, 120:] = 2
+        what = quality(run(task(mask=str(removals.mask(tmp_path / "b.tif", values)))))
+        assert (what == CLOUD).any() and not (what == SHADOW)[removals.SHADOW].any()
 
     def test_all_cloud(self, removals, task, place, run, tmp_path):
         mask = removals.mask(tmp_path / "cloud.tif", np.full(removals.SHAPE, 2, np.uint8))
