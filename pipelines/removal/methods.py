@@ -118,14 +118,14 @@ def other_scenes(scenes: Mapping[int, str], seed: int = 0) -> dict[int, int]:
 
     It is empty where there is one scene only.
     """
-    random = np.random.default_rng(seed)
+    draw = np.random.default_rng(seed)
     indices = np.array(list(scenes), np.int64)
     names = np.array([scenes[index] for index in indices.tolist()])
     found: dict[int, int] = {}
     for index in indices.tolist():
         others = indices[names != scenes[index]]
         if len(others):
-            found[index] = int(random.choice(others))
+            found[index] = int(draw.choice(others))
     return found
 
 
