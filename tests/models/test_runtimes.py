@@ -104,6 +104,15 @@ def test_whole_images_are_padded_as_in_the_training(model, image):
         np.testing.assert_allclose(found, expected, atol=1e-5 * max(1, np.abs(expected).max()))
 
 
+def test_padding_that_cannot_be_halved():
+    image = keras.Input((None, None, 2))
+    wide = keras.layers.Conv2D(3, 4, padding="same", name="wide")(image)
+    model = shaken(keras.Model(image, keras.layers.Conv2D(2, 3, 2, padding="same")(wide)))
+    given = np.random.default_rng(2).normal(size=(10, 6, 2)).astype(np.float32)
+    found = OpenVinoRuntime(graphs.describe(model)).whole((10, 6), 1)(given)
+    np.testing.assert_allclose(found, model(given[None])[0], atol=1e-4)
+
+
 def test_whole_images_have_sides_that_fit():
     runtime = OpenVinoRuntime(graphs.describe(NETWORKS["unet"]()))
     with pytest.raises(ValueError, match="multiples of 4"):
