@@ -408,7 +408,7 @@ def test_no_network_of_absurd_width_is_built(tmp_path):
         file["normalization/kernel:0"] = np.ones((1, 1, 4, 4), "f4")
         file["input_conv_1/bias:0"] = np.ones(1_000_000, "f4")
         file["linear_model/bias:0"] = np.ones(1, "f4")
-    with pytest.raises(ValueError, match="wider than any network of ours"):
+    with pytest.raises(ValueError, match="larger than any network of ours"):
         network_for(path)
 
 
