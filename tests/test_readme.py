@@ -20,7 +20,8 @@ SMALL = ROOT / "tests/pipelines"
 # parsed, not run.
 LONG = (
     "PseudoSimultaneousPairs", "Train", "--bands probav", "FetchLandsat", "FetchSentinel2",
-    "FetchProbaV", "PredictDSen2CR", "FetchBenchmark", "SearchScenes", "--l8img LC08_L1TP_",
+    "FetchProbaV", "PredictDSen2CR", "EvaluateCloudRemoval", "TestPLFM",
+    "FetchBenchmark", "SearchScenes", "--l8img LC08_L1TP_",
 )  # fmt: skip
 PARSE = """
 import sys
