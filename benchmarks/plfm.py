@@ -40,7 +40,7 @@ class Size:
 
 # A rate of learning above the published 2e-4: there are a few hundred steps.
 LR = 1e-3
-FULL = Size(60, 8, 64, (16, 24, 24), 8, "16,16,8", 16, (1, 2, 3))
+FULL = Size(60, 8, 64, (8, 12, 12), 8, "16,16,8", 16, (1, 2, 3))
 QUICK = Size(5, 2, 32, (1, 1, 1), 2, "2,1", 1, (1,))
 
 

@@ -267,5 +267,25 @@ def test_odd_sizes_are_predicted(commands, plfm, tmp_path):
     assert predicted(tmp_path / "odd_plfm", series.name, "merged")[0].shape == (3, 45, 45)
 
 
+def test_the_real_series_are_predicted(commands, plfm, shared, tmp_path):
+    data = shared / "data/sar_optical/series_s1s2"
+    if not data.is_dir():
+        pytest.skip("the real series are not there")
+    plfm.weights(tmp_path)
+    commands.train(
+        "TestPLFM", "--dataset-folder", data, "--folder", tmp_path, "--outfolder", tmp_path,
+        "--split", "all",
+    )  # fmt: skip
+    results = tmp_path / "series_s1s2_plfm_all"
+    names = {series.name for series in find_series(data)}
+    assert {path.stem for path in (results / "previews").iterdir()} == names
+    for name in names:
+        assert predicted(results, name, "merged")[0].shape == (3, 256, 256)
+    table = pd.read_csv(results / "metrics.csv")
+    assert len(table) == 12 and np.isfinite(table.drop(columns=["series", "image"])).all(axis=None)
+    # A desert changes little in a month.
+    assert table[table["image"] == "last"]["mae"].max() < 0.05
+
+
 # Pooled mean absolute errors.
 RESULTS_1 = {"series": 0.2494954, "radar": 0.257858, "merged": 0.3035761, "last": 0.0134477}
