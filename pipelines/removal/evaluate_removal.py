@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import luigi
@@ -18,8 +17,7 @@ import luigi
 from pipelines.inference import InferenceTask, Weights
 from pipelines.product import Described, Description, ExternalInput, ProductTarget, Progress
 from pipelines.removal.removers import NamedWeights, NamedWeightsParameter, named_weights
-from pipelines.removal.triplet_input import TripletInput
-from scenes.patches_layout import Split
+from pipelines.removal.triplet_task import SPLITS, TripletTask
 
 if TYPE_CHECKING:
     from pipelines.report.removal_tables import RemovalTables
@@ -27,12 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["REPORT", "EvaluateCloudRemoval"]
 
 REPORT, PICTURES = "report.html", "pictures"
-_SPLITS: Mapping[str, Split] = MappingProxyType({"val": Split.VALIDATION, "test": Split.TEST})
 # Shares of the work, told as progress: predicting, drawing.
 _SCORED, _DRAWN = 0.8, 0.95
 
 
-class EvaluateCloudRemoval(InferenceTask):
+class EvaluateCloudRemoval(TripletTask, InferenceTask):
     """Score what removes clouds from patches, with baselines beside: tables, pictures, a page."""
 
     algorithm_version = 1
@@ -45,14 +42,6 @@ class EvaluateCloudRemoval(InferenceTask):
         description="networks with commas, each a name, a file or the folder of a training, and "
         "what it is called, if not that: [NAME=]WEIGHTS; default: baselines only",
     )
-    dataset_list: str = luigi.Parameter(
-        default="",
-        description="list of triplets (CSV: split, s1, s2_cloudFree, s2_cloudy, filename); "
-        "default: all of SEN12MS-CR that is there, with its official split",
-    )
-    input_data_folder: str = luigi.Parameter(
-        description="folder of SEN12MS-CR, or the one that the list's folders lie in"
-    )
     data: str = luigi.ChoiceParameter(
         choices=("auto", "sen12ms-cr", "simulated", "other"),
         default="auto",
@@ -60,7 +49,7 @@ class EvaluateCloudRemoval(InferenceTask):
         "else sen12ms-cr without a list, else other",
     )
     split: str = luigi.ChoiceParameter(
-        choices=tuple(_SPLITS), default="test", description="which patches are predicted"
+        choices=tuple(SPLITS), default="test", description="which patches are predicted"
     )
     metrics: str = luigi.ChoiceParameter(
         choices=("dsen2cr", "leaderboard"),
@@ -80,10 +69,9 @@ class EvaluateCloudRemoval(InferenceTask):
     def output(self) -> ProductTarget:
         """`<outfolder>/removal_<network>..._<data>_<split>_<metrics>[_<choice> ...]/`."""
         names = [each.name for each in self.networks()] or ["baselines"]
-        data = Path(self.dataset_list).stem or Path(self.input_data_folder).name
         choices = {"_unshuffled": not self.shuffle_sar, **self.choices()}
         suffix = "".join(text for text, wanted in choices.items() if wanted)
-        name = "_".join(["removal", *names, data, self.split, self.metrics]) + suffix
+        name = "_".join(["removal", *names, self.data_name, self.split, self.metrics]) + suffix
         return ProductTarget(Path(self.outfolder) / name)
 
     def networks(self) -> list[NamedWeights]:
@@ -103,13 +91,6 @@ class EvaluateCloudRemoval(InferenceTask):
             for name, source in remover_inputs(each.weights).items():
                 found[f"{name} of {each.name}"] = source
         return found
-
-    def triplets(self) -> TripletInput:
-        """Return the data; no I/O."""
-        data, splits = Path(self.input_data_folder), (_SPLITS[self.split],)
-        if self.dataset_list:
-            return TripletInput(Path(self.dataset_list), data, splits)
-        return TripletInput(data, None, splits)
 
     def kind_of_data(self) -> str:
         """Return what the patches are of; looks at the record of their folder."""

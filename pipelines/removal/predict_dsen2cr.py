@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import ClassVar
 
 import luigi
@@ -17,18 +16,16 @@ import luigi
 from pipelines.inference import InferenceTask, Weights
 from pipelines.product import Described, Description, ExternalInput, ProductTarget, Progress
 from pipelines.removal.remover import chosen, remover_inputs
-from pipelines.removal.triplet_input import TripletInput
+from pipelines.removal.triplet_task import SPLITS, TripletTask
 from pipelines.weights import WeightsParameter, is_path, weights_requirement, weights_title
-from scenes.patches_layout import Split
 
 __all__ = ["PredictDSen2CR"]
 
-_SPLITS: Mapping[str, Split] = MappingProxyType({"val": Split.VALIDATION, "test": Split.TEST})
 # About what an image and a picture of 256 x 256 pixels take, bytes.
 _ROOM = 3 * 2**20
 
 
-class PredictDSen2CR(InferenceTask):
+class PredictDSen2CR(TripletTask, InferenceTask):
     """Predict the patches of a data set: GeoTIFFs, pictures of six panels, and metrics (CSV)."""
 
     algorithm_version = 1
@@ -39,16 +36,8 @@ class PredictDSen2CR(InferenceTask):
     predict: str = WeightsParameter(
         description="weights that remove clouds: a name, a file, or the folder of a training"
     )
-    dataset_list: str = luigi.Parameter(
-        default="",
-        description="list of triplets (CSV: split, s1, s2_cloudFree, s2_cloudy, filename); "
-        "default: all of SEN12MS-CR that is there, with its official split",
-    )
-    input_data_folder: str = luigi.Parameter(
-        description="folder of SEN12MS-CR, or the one that the list's folders lie in"
-    )
     split: str = luigi.ChoiceParameter(
-        choices=tuple(_SPLITS), default="val", description="which patches are predicted"
+        choices=tuple(SPLITS), default="val", description="which patches are predicted"
     )
     metrics: str = luigi.ChoiceParameter(
         choices=("dsen2cr", "leaderboard"),
@@ -78,22 +67,14 @@ class PredictDSen2CR(InferenceTask):
 
     def output(self) -> ProductTarget:
         """`<outfolder>/<weights>_<data>_<split>[_<choice that is not the default> ...]/`."""
-        data = Path(self.dataset_list).stem or Path(self.input_data_folder).name
         choices = {
             f"_{self.metrics}": self.metrics != "dsen2cr",
             "_nopreviews": not self.previews,
             **self.choices(),
         }
         suffix = "".join(text for text, wanted in choices.items() if wanted)
-        name = f"{weights_title(self.predict)}_{data}_{self.split}{suffix}"
+        name = f"{weights_title(self.predict)}_{self.data_name}_{self.split}{suffix}"
         return ProductTarget(Path(self.outfolder) / name)
-
-    def triplets(self) -> TripletInput:
-        """Return the data; no I/O."""
-        data, splits = Path(self.input_data_folder), (_SPLITS[self.split],)
-        if self.dataset_list:
-            return TripletInput(Path(self.dataset_list), data, splits)
-        return TripletInput(data, None, splits)
 
     def space_needed(self) -> int:
         """Return about what images and pictures take."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import luigi
 
 from pipelines.product import Description, ExternalInput, ProductTarget, Progress
-from pipelines.removal.triplet_input import TripletInput
+from pipelines.removal.triplet_task import TripletTask
 from pipelines.training import TrainingTask
 from pipelines.weights import (
     WeightsParameter,
@@ -32,20 +32,12 @@ __all__ = ["TrainDSen2CR"]
 _NAME = "dsen2cr"
 
 
-class TrainDSen2CR(TrainingTask):
+class TrainDSen2CR(TripletTask, TrainingTask):
     """Train DSen2-CR on triplets of cloudy and cloud-free Sentinel-2 and Sentinel-1 patches."""
 
     algorithm_version = 1
     located = ("folder", "input_data_folder", "dataset_list")
 
-    input_data_folder: str = luigi.Parameter(
-        description="folder of SEN12MS-CR, or the one that the list's folders lie in"
-    )
-    dataset_list: str = luigi.Parameter(
-        default="",
-        description="list of triplets (CSV: split, s1, s2_cloudFree, s2_cloudy, filename); "
-        "default: all of SEN12MS-CR that is there, with its official split",
-    )
     suffix: str = luigi.Parameter(default="", description="end of the run's name")
     num_layers: int = luigi.IntParameter(default=16, description="residual blocks")
     feature_size: int = luigi.IntParameter(default=256, description="features of each block")
@@ -99,13 +91,6 @@ class TrainDSen2CR(TrainingTask):
         if Path(name).name != name:
             raise ValueError(f"a suffix cannot have a path separator: {self.suffix!r}")
         return ProductTarget(Path(self.folder) / name)
-
-    def triplets(self) -> TripletInput:
-        """Return the data; no I/O."""
-        data = Path(self.input_data_folder)
-        return (
-            TripletInput(Path(self.dataset_list), data) if self.dataset_list else TripletInput(data)
-        )
 
     def requires(self) -> dict[str, luigi.Task]:
         """Return the task that fetches the weights to begin with, if they have a name."""
