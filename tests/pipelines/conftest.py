@@ -7,6 +7,7 @@ The former are a scene of tiny files and the tasks of `small_graph`; the latter 
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import subprocess
 import sys
@@ -24,6 +25,12 @@ from pipelines.acquire.data_folder import DATA
 
 HERE = Path(__file__).resolve().parent
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True)
+def heard() -> None:
+    """What Luigi's logger says is heard: the first `luigi.build` of a process sets its level."""
+    logging.getLogger("luigi-interface").setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")

@@ -262,14 +262,12 @@ def test_luigi_that_ends_well_too_early_is_run_again(cron, tmp_path):
     assert lines[1].startswith("Line") and "was not run, see " in lines[1]
 
 
-def test_nothing_to_do_is_quick(cron, tmp_path):
+def test_nothing_to_do_starts_nothing(cron, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "made").write_text("x")
-    begun = time.monotonic()
     assert cron(*line(tmp_path / "made"))[:2] == (0, ["Line: 1 of 1 complete, 0 tries"])
     words = "Reprocess --inbox in --outfolder out --pipeline mask".split()
     assert cron("--", *words)[:2] == (0, ["Reprocess: 0 of 0 complete, 0 tries"])
-    assert time.monotonic() - begun < 10
     assert [each.suffix for each in (tmp_path / "state").iterdir()] == [".log", ".log"]
 
 
