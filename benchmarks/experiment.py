@@ -36,6 +36,7 @@ MODULES = {
     "TrainCycleGAN": "pipelines.train_cyclegan",
     "SimulateSeries": "pipelines.removal.simulate_series",
     "TrainPLFM": "pipelines.removal.train_plfm",
+    "TrainPLFMSeries": "pipelines.removal.train_plfm",
     "TestPLFM": "pipelines.removal.test_plfm",
 }
 # Factor on the rate of learning of detectors from epoch to epoch.

@@ -6,12 +6,17 @@ Series are simulated (`SimulateSeries`): four months of one ground, the first th
 SAR whose roughness is correlated with the optical texture as stated. Networks are small, places of
 the test were in no training. Beside them stands what costs nothing: the month before, and of each
 pixel the last month in which the cloud mask calls it clear (the mean of the three where none does).
+
+Two controls say where a gain of the head comes from: "merged, SAR of elsewhere" gives the same
+networks the SAR image of another place, and "series, longer" is the branch over time alone, trained
+for as many steps as that branch and the head together.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +24,11 @@ from experiment import note, product
 from scoring import report
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
-BRANCHES = ("series", "radar", "merged")
+    from scenes.series import SeriesSet
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ def main() -> None:
         results = product(work, "TestPLFM", dataset_folder=data, folder=runs, outfolder=runs)
         scores, wins = read_scores(results)
         rows += [{"seed": seed, **row} for row in scores]
+        rows += [{"seed": seed, **row} for row in controls(work, data, runs, size, seed)]
         won.append({"seed": seed, **wins})
     rows += last_clear(data)
     report(work / "plfm.csv", "Held-out series, all pixels (MAE and RMSE of reflectance 0-1)", rows)
@@ -99,49 +107,104 @@ def read_scores(results: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 def wins(table: pd.DataFrame) -> dict[str, Any]:
-    """Return how much less the head's MAE is than each other image's, and in how many series.
+    """Return how much less the head's MAE is than each other image's, and how often it is less.
 
-    Both are shares. `table` has a row for each series and image, with the column `mae`.
+    All are shares, the last ones of series and of places, of which patches are no independent
+    samples. `table` has a row for each series and image, with the column `mae`.
     """
     mae = table.pivot(index="series", columns="image", values="mae")
-    found: dict[str, Any] = {}
+    places = mae.groupby(mae.index.str.replace(r"_patch_\d+$", "", regex=True)).mean()
+    found: dict[str, Any] = {"places": len(places)}
     for other in [name for name in mae.columns if name != "merged"]:
         found[f"less than {other}"] = float(1 - mae["merged"].mean() / mae[other].mean())
         found[f"series won from {other}"] = float((mae["merged"] < mae[other]).mean())
+        found[f"places won from {other}"] = float((places["merged"] < places[other]).mean())
     return found
+
+
+def controls(work: Path, data: Path, runs: Path, size: Size, seed: int) -> list[dict[str, Any]]:
+    """Return the rows of both controls; the first is left out where all series are of one place."""
+    import numpy as np
+
+    from models.weights.loading import network_for
+    from pipelines.removal.plfm_results import load_plfm
+
+    series, _, head = size.epochs
+    longer = product(
+        work, "TrainPLFMSeries", dataset_folder=data, folder=runs, seed=seed, lr=LR,
+        batch_size=size.batch, epochs=series + head, lstm_widths=size.widths, name="longer",
+    )  # fmt: skip
+    alone = network_for(longer / "longer_series.weights.h5")
+    names = ("plfm_series", "plfm_radar", "plfm")
+    networks = load_plfm(*(runs / "plfm" / f"{name}.weights.h5" for name in names))
+    tested = open_tested(data)
+    found = {"merged, SAR of elsewhere": Sums(), "series, longer": Sums()}
+    for index, place in enumerate(tested.groups):
+        arrays = tested.read(np.array([index]))
+        target = arrays["target"][0]
+        found["series, longer"].add(np.asarray(alone(arrays["series"], training=False))[0], target)
+        order = np.roll(np.arange(len(tested)), -index)
+        elsewhere = [other for other in order if tested.groups[other] != place]
+        if elsewhere:
+            # The first of another place would be the same for all patches of this one.
+            other = elsewhere[len(elsewhere) // 2]
+            arrays["sar"] = tested.read(np.array([other]))["sar"]
+            found["merged, SAR of elsewhere"].add(networks(arrays)["merged"][0], target)
+    return [{"image": name, **sums.row()} for name, sums in found.items() if sums.psnr]
 
 
 def last_clear(data: Path) -> list[dict[str, Any]]:
     """Return the row of the last clear image, none where the series have no cloud masks."""
-    import math
-
     import numpy as np
 
-    from pipelines.removal.series_input import chosen
-    from scenes.series import find_series, open_series
-
-    tested = open_series(chosen(find_series(data), "auto"))
+    tested = open_tested(data)
     if not all(series.clouds for series in tested.series):
         return []
-    absolute, squared, count, psnr = 0.0, 0.0, 0, []
+    sums = Sums()
     for index in range(len(tested)):
         arrays = tested.read(np.array([index]))
-        series, target = arrays["series"][0], arrays["target"][0].astype(float)
+        series = arrays["series"][0]
         image = series.mean(axis=0)
         for month, covered in zip(series, tested.clouds(np.array([index]))[0], strict=False):
             image = np.where(covered[..., None], image, month)
-        error = image - target
-        absolute, squared = absolute + np.abs(error).sum(), squared + np.square(error).sum()
-        count += error.size
-        psnr.append(-10 * math.log10(np.square(error).mean()))
-    mse = squared / count
-    return [
-        {
-            "seed": "", "image": "last clear", "series": len(tested), "MAE": absolute / count,
-            "RMSE": math.sqrt(mse), "PSNR": -10 * math.log10(mse),
-            "PSNR, mean of series": float(np.mean(psnr)),
-        }
-    ]  # fmt: skip
+        sums.add(image, arrays["target"][0])
+    return [{"seed": "", "image": "last clear", **sums.row()}]
+
+
+def open_tested(data: Path) -> SeriesSet:
+    """Return the series that `TestPLFM` takes."""
+    from pipelines.removal.series_input import chosen
+    from scenes.series import find_series, open_series
+
+    return open_series(chosen(find_series(data), "auto"))
+
+
+@dataclass
+class Sums:
+    """Errors of images that are added one by one."""
+
+    absolute: float = 0.0
+    squared: float = 0.0
+    count: int = 0
+    psnr: list[float] = field(default_factory=list)
+
+    def add(self, image: NDArray[np.float32], target: NDArray[np.float32]) -> None:
+        """Add an image, 0-1."""
+        error = image.astype(float) - target
+        squared = float((error * error).sum())
+        self.absolute += float(abs(error).sum())
+        self.squared += squared
+        self.count += error.size
+        self.psnr.append(-10 * math.log10(squared / error.size))
+
+    def row(self) -> dict[str, Any]:
+        """Return the columns of a table."""
+        mse = self.squared / self.count
+        return {
+            "series": len(self.psnr), "MAE": self.absolute / self.count, "RMSE": math.sqrt(mse),
+            "PSNR": -10 * math.log10(mse),
+            "PSNR, mean of series": sum(self.psnr) / len(self.psnr),
+        }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -118,9 +118,24 @@ def test_gain_of_the_head_over_each_branch(script):
     table = pd.DataFrame(
         {"series": name, "image": image, "mae": error}
         for image, own in errors.items()
-        for name, error in zip(("a", "b"), own, strict=True)
+        for name, error in zip(("x_patch_0", "x_patch_1"), own, strict=True)
     )
     assert plfm.wins(table) == pytest.approx(
-        {"less than radar": 0.25, "series won from radar": 0.5,
-         "less than series": 0.5, "series won from series": 1.0}
+        {
+            "places": 1,
+            "less than radar": 0.25, "series won from radar": 0.5, "places won from radar": 1.0,
+            "less than series": 0.5, "series won from series": 1.0, "places won from series": 1.0,
+        }
+    )  # fmt: skip
+
+
+def test_sums_of_errors(script):
+    sums = script("plfm").Sums()
+    for image, target in ((0.5, 0.4), (0.5, 0.8)):
+        sums.add(np.full((2, 2, 3), image, np.float32), np.full((2, 2, 3), target, np.float32))
+    assert sums.row() == pytest.approx(
+        {
+            "series": 2, "MAE": 0.2, "RMSE": 0.05**0.5, "PSNR": -10 * np.log10(0.05),
+            "PSNR, mean of series": (20 - 10 * np.log10(0.09)) / 2,
+        }
     )  # fmt: skip
