@@ -21,7 +21,7 @@ SMALL = ROOT / "tests/pipelines"
 LONG = (
     "PseudoSimultaneousPairs", "Train", "--bands probav", "FetchLandsat", "FetchSentinel2",
     "FetchProbaV", "PredictDSen2CR", "EvaluateCloudRemoval", "TestPLFM",
-    "FetchBenchmark", "SearchScenes", "--l8img LC08_L1TP_",
+    "FetchBenchmark", "SearchScenes", "--l8img LC08_L1TP_", "--scenes 120",
 )  # fmt: skip
 PARSE = """
 import sys
